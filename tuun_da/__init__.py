@@ -1,0 +1,31 @@
+"""tuun_da finds a data-augmentation policy for an image-classification data set by Bayesian optimization.
+
+The public names load on first use, so that importing the package loads neither torch nor nni nor stan.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tuun_da.augment.policy import Policy as Policy
+    from tuun_da.errors import TuunDaError as TuunDaError
+    from tuun_da.operations import Operation as Operation
+    from tuun_da.operations import SubPolicy as SubPolicy
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Operation": "tuun_da.operations",
+    "Policy": "tuun_da.augment.policy",
+    "SubPolicy": "tuun_da.operations",
+    "TuunDaError": "tuun_da.errors",
+}
+__all__ = ["Operation", "Policy", "SubPolicy", "TuunDaError", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'tuun_da' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Where trials run: thin shells over search and training."""

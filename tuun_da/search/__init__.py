@@ -1,0 +1,1 @@
+"""Bayesian optimization over any NNI search space: numpy and scipy, no images."""

@@ -1,0 +1,1 @@
+"""One trial: data sets, models, the training loop, the reward."""
