@@ -7,7 +7,6 @@ Nothing here touches an image; ``augment/`` has the functions.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -76,7 +75,7 @@ class Operation:
             number = getattr(self, quantity)
             if isinstance(number, bool) or not isinstance(number, int | float):
                 raise PolicyError(f"{quantity} of {self.type} must be a number in [0, 1], got {number!r}")
-            if not (math.isfinite(number) and 0.0 <= number <= 1.0):
+            if not 0.0 <= number <= 1.0:  # False for NaN too
                 raise PolicyError(f"{quantity} of {self.type} must lie in [0, 1], got {number!r}")
             object.__setattr__(self, quantity, float(number))
 

@@ -1,0 +1,301 @@
+"""The command line: ``tuun-da search | best | confirm | init``. A user's mistake ends with a line, not a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tuun_da import __version__
+from tuun_da.errors import ConfigError, ExperimentError, TuunDaError
+
+EXIT_MISTAKE = 2
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code: 0 done, 1 an experiment failed, 2 a mistake, 130 Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        return code
+    except TuunDaError as error:
+        if options.debug:
+            raise
+        print(f"tuun-da {options.command}: {error}", file=sys.stderr)
+        return EXIT_FAILED if isinstance(error, ExperimentError) else EXIT_MISTAKE
+    except KeyboardInterrupt:
+        if options.debug:
+            raise
+        print(f"tuun-da {options.command}: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tuun-da", description="Searches an augmentation policy for your images.")
+    parser.add_argument("--version", action="version", version=f"tuun_da {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    search = _command(
+        commands,
+        "search",
+        _search,
+        "run an NNI experiment to its end, and export the best policy",
+        "tuun-da search --config nni_configs/digits.yml --confirm",
+    )
+    search.add_argument("--config", required=True, metavar="FILE", help="an NNI experiment, as for nnictl create")
+    search.add_argument("--port", type=int, default=8080, help="port of NNI's web page (default: %(default)s)")
+    search.add_argument(
+        "--listen-all",
+        action="store_true",
+        help="open NNI's web page, which has no login, to the network (default: this machine only)",
+    )
+    search.add_argument(
+        "-o", "--output", default="best_policy.json", metavar="FILE", help="policy file (default: %(default)s)"
+    )
+    search.add_argument("--confirm", action="store_true", help="at the end, do what tuun-da confirm does")
+    _confirm_options(search)
+
+    best = _command(
+        commands,
+        "best",
+        _best,
+        "print and write the policy that an experiment recommends, running or ended",
+        "tuun-da best a1b2c3d4 -o best_policy.json",
+    )
+    best.add_argument("experiment", metavar="EXPERIMENT", help="an NNI experiment's id or folder, or a journal file")
+    best.add_argument(
+        "-o", "--output", default="best_policy.json", metavar="FILE", help="policy file (default: %(default)s)"
+    )
+
+    confirm = _command(
+        commands,
+        "confirm",
+        _confirm,
+        "compare a policy with baselines on the test images, by fresh trainings",
+        "tuun-da confirm best_policy.json --seeds 10 --baselines none,etp,trivialaugment",
+    )
+    confirm.add_argument("policy", metavar="POLICY", help="a policy file that a search wrote")
+    confirm.add_argument(
+        "-o", "--output", metavar="FILE", help="result as JSON (default: POLICY with the ending .confirmation.json)"
+    )
+    _confirm_options(confirm)
+
+    init = _command(
+        commands,
+        "init",
+        _init,
+        "write configurations, search spaces and the trial script into a folder",
+        "tuun-da init my_search",
+    )
+    init.add_argument("folder", nargs="?", default=".", help="(default: this folder)")
+
+    _command(
+        commands,
+        "node-options",
+        _node_options,
+        "print the NODE_OPTIONS with which nnictl keeps NNI's web page on this machine",
+        'export NODE_OPTIONS="$(tuun-da node-options)"',
+    )
+    return parser
+
+
+def _command(commands: Any, name: str, run: Any, text: str, example: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=f"example:  {example}"
+    )
+    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    command.set_defaults(run=run)
+    return command
+
+
+def _confirm_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("confirmation on the test images")
+    group.add_argument("--seeds", type=int, default=5, metavar="N", help="trainings each (default: %(default)s)")
+    group.add_argument(
+        "--baselines",
+        default="none,trivialaugment",
+        metavar="NAMES",
+        help="some of none, etp, trivialaugment (default: %(default)s)",
+    )
+    group.add_argument("--workers", type=int, metavar="N", help="trainings side by side (default: one a core or GPU)")
+    group.add_argument("--device", default="auto", help="as for train.py (default: %(default)s)")
+
+
+def _search(options: argparse.Namespace) -> int:
+    from tuun_da.engines.nni_config import read_config
+
+    config = read_config(options.config)
+    _check_output(options.output)
+    if not 1 <= options.port <= 65535:
+        raise ConfigError(f"--port must lie in 1 to 65535, got {options.port}")
+
+    from tuun_da.engines.nni_experiment import running
+    from tuun_da.engines.progress import ProgressLine
+
+    if options.listen_all:
+        print(
+            f"Warning: NNI's web page will be open on all interfaces, port {options.port}, without any login: whoever "
+            "reaches it can change the experiment and run commands. An SSH tunnel is the safe way.",
+            file=sys.stderr,
+        )
+    failure: ExperimentError | None = None
+    interrupted = False
+    with running(config, port=options.port, listen_all=options.listen_all) as experiment:
+        n_trials = config.max_trials or "any number of"
+        print(f"Experiment {experiment.id}: {n_trials} trials, {config.concurrency} at a time")
+        print(f"Web page: http://127.0.0.1:{options.port}    journal: {experiment.journal_path}", flush=True)
+        line = ProgressLine(config.max_trials, config.concurrency)
+        try:
+            experiment.wait(line.show)
+        except ExperimentError as error:
+            failure = error
+        except KeyboardInterrupt:
+            interrupted = True
+            print("\nStopping the experiment; what has finished is kept.", flush=True)
+        finally:
+            line.close()
+    # What has finished is exported, whatever the end was.
+    journal = experiment.journal()
+    exported = False
+    if journal is not None:
+        try:
+            exported = _export(journal, experiment.id, options.output)
+        except ExperimentError as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    if interrupted:
+        print(f"Go on with: nnictl resume {experiment.id}{_directory_option(config.working_directory)}")
+        return EXIT_INTERRUPTED
+    if options.confirm and exported:
+        options.policy, options.output = options.output, None
+        print()
+        _confirm(options)
+    print(f"\nLook at the trials again: nnictl view {experiment.id}{_directory_option(config.working_directory)}")
+    return 0
+
+
+def _directory_option(folder: Path) -> str:
+    usual = Path("~/nni-experiments").expanduser()
+    return "" if folder == usual else f" --experiment_dir {folder}"
+
+
+def _export(journal: Any, experiment_id: str | None, output: str) -> bool:
+    """Print the recommendation and write the policy file; False where the search space holds no policy."""
+    from tuun_da.engines.export import recommend
+    from tuun_da.policy_format import describe
+
+    recommendation = recommend(journal, experiment=experiment_id)
+    trial, record = recommendation.trial, recommendation.record
+    n_scores = sum(t.value is not None and t.state.value == "succeeded" for t in journal.trials)
+    print(f"\nRecommended after {n_scores} complete trials: trial {trial.id}, which scored {trial.value:.4f}")
+    if record is None:
+        print(json.dumps(dict(recommendation.parameters), indent=2))
+        return False
+    print(describe(record.sub_policies))
+    for name, value in record.searched["other_parameters"].items():
+        print(f"{name}: {value}")
+    record.save(output)
+    print(f"Written to {Path(output).resolve()}")
+    return True
+
+
+def _best(options: argparse.Namespace) -> int:
+    from tuun_da.search.history import read_journal
+
+    path = _find_journal(options.experiment)
+    _check_output(options.output)
+    folder = path.parent.parent
+    _export(read_journal(path), folder.name if path.parent.name == "checkpoint" else None, options.output)
+    return 0
+
+
+def _find_journal(name: str) -> Path:
+    candidates = (
+        Path(name),
+        Path(name, "checkpoint", "journal.jsonl"),
+        Path("~/nni-experiments").expanduser() / name / "checkpoint" / "journal.jsonl",
+    )
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise ConfigError(f"experiment {name!r} has no journal; looked for {', '.join(map(str, candidates))}")
+
+
+def _check_output(output: str) -> None:
+    """A search of hours must not fail at its last step."""
+    path = Path(output)
+    if path.is_dir() or not path.absolute().parent.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+        raise ConfigError(f"--output must be a file in a folder that can be written, got {output!r}")
+
+
+def _confirm(options: argparse.Namespace) -> int:
+    from tuun_da.engines.confirm import confirm
+    from tuun_da.policy_format import PolicyRecord, write_atomically
+
+    record = PolicyRecord.load(options.policy)
+    output = options.output or str(Path(options.policy).with_suffix(".confirmation.json"))
+    _check_output(output)
+    began = time.monotonic()
+
+    def on_progress(done: int, total: int) -> None:
+        left = (time.monotonic() - began) / done * (total - done) if done else None
+        text = f"Confirming on the test images: {done} of {total} trainings"
+        if left is not None and done < total:
+            text += f", about {left:.0f} s left"
+        if sys.stdout.isatty():
+            print(f"\r{text:<78}", end="\n" if done == total else "", flush=True)
+        elif done in (0, total) or done % 5 == 0:
+            print(text, flush=True)
+
+    result = confirm(
+        record,
+        baselines=[name.strip() for name in options.baselines.split(",") if name.strip()],
+        n_seeds=options.seeds,
+        workers=options.workers,
+        device=options.device,
+        on_progress=on_progress,
+    )
+    print(result.to_text())
+    write_atomically(Path(output), json.dumps(result.to_dict(), indent=2) + "\n")
+    print(f"Written to {Path(output).resolve()}")
+    return 0
+
+
+def _init(options: argparse.Namespace) -> int:
+    from tuun_da.starter import starter_files
+
+    folder = Path(options.folder)
+    files = starter_files()
+    taken = [name for name in files if (folder / name).exists()]
+    if taken:
+        raise ConfigError(f"{folder / taken[0]} is there already; nothing was written")
+    for name, source in files.items():
+        target = folder / name
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+        except OSError as error:
+            raise ConfigError(f"{target} cannot be written: {error.strerror}") from None
+        print(target)
+    print("Start with: tuun-da search --config nni_configs/digits.yml --confirm")
+    return 0
+
+
+def _node_options(options: argparse.Namespace) -> int:
+    from tuun_da.engines.loopback import loopback_node_options
+
+    print(loopback_node_options(os.environ.get("NODE_OPTIONS", "")))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""The policy that an experiment recommends, made from its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tuun_da import __version__
+from tuun_da.engines.replay import best_trial, optimizer_from_journal
+from tuun_da.errors import ExperimentError
+from tuun_da.policy_format import PolicyRecord, split_parameters, sub_policies_from_parameters
+from tuun_da.search.history import JournalContent, Trial, TrialState
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What an experiment recommends: ``record`` is None where the search space holds no policy."""
+
+    parameters: Mapping[str, Any]
+    trial: Trial
+    record: PolicyRecord | None
+
+
+def recommend(content: JournalContent, *, experiment: str | None = None) -> Recommendation:
+    """The trial with the best mean under the surrogate: the luckiest one flatters. Raises ExperimentError.
+
+    Stopped and failed trials are never recommended.
+    """
+    if best_trial(content) is None:
+        raise ExperimentError("no trial has come to a score yet, so there is nothing to recommend")
+    parameters = optimizer_from_journal(content).recommend()
+    trial = next(
+        trial
+        for trial in reversed(content.trials)
+        if trial.state is TrialState.SUCCEEDED and dict(trial.parameters) == dict(parameters)
+    )
+    policy_parameters, others = split_parameters(trial.parameters)
+    if not policy_parameters:
+        return Recommendation(parameters, trial, None)
+    settings = dict(trial.details.get("settings", {}))
+    n_scores = sum(other.state is TrialState.SUCCEEDED for other in content.trials)
+    searched: dict[str, Any] = {
+        "score": trial.value,
+        "trial": trial.id,
+        "n_trials": n_scores,
+        "experiment": experiment,
+        "dataset": settings.get("data", {}).get("data"),
+        "image_size": settings.get("image_size"),
+        "other_parameters": others,
+        "search": dict(content.settings),
+        "settings": settings,
+        "tuun_da": __version__,
+    }
+    return Recommendation(
+        parameters, trial, PolicyRecord(sub_policies_from_parameters(policy_parameters), searched=searched)
+    )

@@ -1,0 +1,237 @@
+"""An NNI configuration, checked before anything starts: file, key, what was wanted, what came. Needs no nni.
+
+NNI itself finds some mistakes by a bare AssertionError, some only when the experiment has started and hangs, and some
+never. All that are found here are told at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tuun_da.engines.tuner_settings import TunerSettings
+from tuun_da.errors import ConfigError, SearchSpaceError
+from tuun_da.search.policy_space import find_policy
+from tuun_da.search.space import SearchSpace
+
+TUNER_CLASS = "tuun_da.engines.nni_tuner.TuunTuner"
+TUNER_NAME = "Tuun"
+
+KEYS = (
+    "experimentName",
+    "experimentType",
+    "searchSpaceFile",
+    "searchSpace",
+    "trialCommand",
+    "trialCodeDirectory",
+    "trialConcurrency",
+    "trialGpuNumber",
+    "maxExperimentDuration",
+    "maxTrialNumber",
+    "maxTrialDuration",
+    "nniManagerIp",
+    "useAnnotation",
+    "debug",
+    "logLevel",
+    "experimentWorkingDirectory",
+    "tunerGpuIndices",
+    "tuner",
+    "assessor",
+    "advisor",
+    "trainingService",
+    "sharedStorage",
+)
+TUNER_KEYS = ("name", "className", "codeDirectory", "classArgs")
+LOG_LEVELS = ("fatal", "error", "warning", "info", "debug", "trace")
+
+
+@dataclass(frozen=True)
+class NniConfig:
+    """A configuration that passed the checks. ``content`` is the file's, ``space`` NNI's JSON."""
+
+    path: Path
+    content: Mapping[str, Any]
+    space: Mapping[str, Any]
+    settings: TunerSettings
+
+    @property
+    def max_trials(self) -> int | None:
+        """How many trials the experiment runs; None without a limit."""
+        return self.content.get("maxTrialNumber")
+
+    @property
+    def concurrency(self) -> int:
+        """How many trials run side by side."""
+        return int(self.content["trialConcurrency"])
+
+    @property
+    def working_directory(self) -> Path:
+        """The folder in which NNI makes one for each experiment."""
+        return _resolve(self.path, self.content.get("experimentWorkingDirectory", "~/nni-experiments"))
+
+
+def read_config(path: str | os.PathLike[str]) -> NniConfig:
+    """Read and check the configuration at ``path``. Raises ConfigError with a line for each mistake."""
+    path = Path(path)
+    content = _read_yaml(path)
+    problems = list(_problems(path, content))
+    space: Mapping[str, Any] = {}
+    settings = TunerSettings()
+    try:
+        space = _read_space(path, content)
+    except ConfigError as error:
+        problems.append(str(error))
+    try:
+        settings = _read_tuner(path, content)
+    except ConfigError as error:
+        problems.append(str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return NniConfig(path, content, space, settings)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: must hold keys and values, got {type(content).__name__}")
+    return content
+
+
+def _resolve(config: Path, value: object) -> Path:
+    """A path in a configuration is relative to the file."""
+    return (config.parent / Path(str(value)).expanduser()).resolve()
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+@dataclass(frozen=True)
+class _Rule:
+    key: str
+    required: bool
+    accepts: Callable[[Any], bool]
+    wanted: str
+
+
+_RULES = (
+    _Rule("trialCommand", True, _is_text, "the command of a trial, such as 'python3 train.py'"),
+    _Rule("trialConcurrency", True, _is_count, "a whole number from 1 on"),
+    _Rule("maxTrialNumber", False, _is_count, "a whole number from 1 on"),
+    _Rule("tuner", True, lambda value: isinstance(value, dict), f"keys such as className: {TUNER_CLASS}"),
+    _Rule("trainingService", True, lambda value: isinstance(value, dict | list), "keys such as platform: local"),
+    _Rule("logLevel", False, lambda value: value in LOG_LEVELS, f"one of {', '.join(LOG_LEVELS)}"),
+)
+
+
+def _problems(path: Path, content: Mapping[str, Any]) -> Iterator[str]:
+    known = {key.lower(): key for key in KEYS}
+    for key in content:
+        folded = str(key).replace("_", "").lower()
+        if folded not in known:
+            close = difflib.get_close_matches(folded, known, n=1)
+            hint = f"; did you mean {known[close[0]]}?" if close else ""
+            yield f"{path}: {key}: NNI knows no such key{hint}"
+        elif str(key) != known[folded]:
+            yield f"{path}: {key}: write it as {known[folded]}"
+    for rule in _RULES:
+        if rule.key not in content:
+            if rule.required:
+                yield f"{path}: {rule.key}: is missing; wanted {rule.wanted}"
+        elif not rule.accepts(content[rule.key]):
+            yield f"{path}: {rule.key}: must be {rule.wanted}; got {content[rule.key]!r}"
+    if "maxTrialNumber" not in content and "maxExperimentDuration" not in content:
+        yield f"{path}: maxTrialNumber: is missing, and so is maxExperimentDuration: the experiment would never end"
+    services = content.get("trainingService")
+    for service in services if isinstance(services, list) else [services]:
+        if isinstance(service, dict) and not _is_text(service.get("platform")):
+            yield f"{path}: trainingService.platform: must be a name such as local; got {service.get('platform')!r}"
+        gpus = service.get("trialGpuNumber") if isinstance(service, dict) else None
+        if gpus is not None or content.get("trialGpuNumber") is not None:
+            yield (
+                f"{path}: trialGpuNumber: leave it out; with it NNI 3.0 starts processes without end where GPUs are "
+                "fewer than trials. Each trial picks a free GPU by itself (train.py --device auto)"
+            )
+    directory = _resolve(path, content.get("trialCodeDirectory", "."))
+    if not directory.is_dir():
+        yield f"{path}: trialCodeDirectory: must be a folder, relative to this file; there is no {directory}"
+    elif _is_text(content.get("trialCommand")):
+        for word in str(content["trialCommand"]).split():
+            if word.endswith(".py"):
+                if not (directory / word).is_file():
+                    yield f"{path}: trialCommand: there is no {word} in {directory}"
+                break
+    if _is_text(content.get("trialCommand")) and any(mark in str(content["trialCommand"]) for mark in (";", "&", "|")):
+        yield (
+            f"{path}: trialCommand: must be one simple command: of several, NNI would stop only the shell and leave "
+            "the training running"
+        )
+
+
+def _read_space(path: Path, content: Mapping[str, Any]) -> Mapping[str, Any]:
+    has_file, has_space = "searchSpaceFile" in content, "searchSpace" in content
+    if has_file == has_space:
+        what = "both are given" if has_file else "neither is there"
+        raise ConfigError(f"{path}: searchSpaceFile: give it or searchSpace; {what}")
+    if has_space:
+        source, space = f"{path}: searchSpace", content["searchSpace"]
+    else:
+        file = _resolve(path, content["searchSpaceFile"])
+        source = str(file)
+        try:
+            text = file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{path}: searchSpaceFile: {file} cannot be read: {error.strerror}") from None
+        try:
+            space = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
+        except (ValueError, yaml.YAMLError) as error:
+            raise ConfigError(f"{source}: is not {file.suffix[1:] or 'YAML'}: {' '.join(str(error).split())}") from None
+    try:
+        find_policy(SearchSpace.from_nni(space))
+    except SearchSpaceError as error:
+        raise ConfigError(f"{source}: {error}") from None
+    return dict(space)
+
+
+def _read_tuner(path: Path, content: Mapping[str, Any]) -> TunerSettings:
+    tuner = content.get("tuner")
+    if not isinstance(tuner, dict):
+        return TunerSettings()  # told already
+    for key in tuner:
+        if key not in TUNER_KEYS:
+            raise ConfigError(f"{path}: tuner.{key}: NNI knows no such key; it takes {', '.join(TUNER_KEYS)}")
+    name, class_name = tuner.get("name"), tuner.get("className")
+    if (name, class_name) not in ((TUNER_NAME, None), (None, TUNER_CLASS)):
+        raise ConfigError(
+            f"{path}: tuner: this command runs className: {TUNER_CLASS} (or name: {TUNER_NAME}, once registered); "
+            f"got {name or class_name!r}. Other tuners run with nnictl create"
+        )
+    if class_name is not None:
+        if "codeDirectory" not in tuner:
+            raise ConfigError(f"{path}: tuner.codeDirectory: is missing; NNI wants one, any folder does: '.'")
+        directory = _resolve(path, tuner["codeDirectory"])
+        if not directory.is_dir():
+            raise ConfigError(f"{path}: tuner.codeDirectory: must be a folder; there is no {directory}")
+    arguments = tuner.get("classArgs") or {}
+    if not isinstance(arguments, dict):
+        raise ConfigError(f"{path}: tuner.classArgs: must be keys and values; got {arguments!r}")
+    try:
+        return TunerSettings.from_arguments(arguments)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: tuner.classArgs: {error}") from None

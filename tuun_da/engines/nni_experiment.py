@@ -1,0 +1,208 @@
+"""One NNI experiment from start to end, watched: what ``tuun-da search`` adds to ``nnictl create``.
+
+NNI's own exit code is 0 even if the tuner died or all trials failed, and a dead tuner leaves the status RUNNING. So
+the manager, the tuner's process and the trials are looked at here, and an end that is none raises ExperimentError with
+what the logs say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tuun_da.engines.loopback import loopback_node_options
+from tuun_da.engines.nni_config import NniConfig
+from tuun_da.engines.nni_tuner import ERROR_NAME, JOURNAL_NAME
+from tuun_da.errors import ExperimentError, JournalError
+from tuun_da.search.history import JournalContent, TrialState, read_journal
+
+FINISHED = ("SUCCEEDED", "FAILED", "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED")
+STALLED_SECONDS = 180.0
+GIVE_UP_AFTER_FAILURES = 5
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an experiment is. ``journal`` is None until the tuner has begun it."""
+
+    n_finished: int
+    n_failed: int
+    n_running: int
+    seconds: float
+    journal: JournalContent | None
+
+
+class NniExperiment:
+    """An experiment that this process has started. Use ``running`` to make one and to be sure that it is stopped."""
+
+    def __init__(self, config: NniConfig, experiment: Any, port: int) -> None:
+        self._config = config
+        self._experiment = experiment
+        self.id: str = experiment.id
+        self.port = port
+        self._began = time.monotonic()
+        self._tuner: psutil.Process | None = None
+
+    @property
+    def folder(self) -> Path:
+        """NNI's folder of this experiment."""
+        return self._config.working_directory / self.id
+
+    @property
+    def journal_path(self) -> Path:
+        """The journal, once the tuner has begun it."""
+        return journal_path(self.folder)
+
+    def journal(self) -> JournalContent | None:
+        """The journal's content, None before it has begun."""
+        try:
+            return read_journal(self.journal_path)
+        except JournalError:
+            return None
+
+    def wait(self, on_progress: Callable[[Progress], None], *, poll_seconds: float = 1.0) -> Progress:
+        """Wait for the end. Raises ExperimentError for any other end than all trials done, with the reason."""
+        seen: list[str] = []
+        changed = time.monotonic()
+        while True:
+            status, jobs = self._ask_manager()
+            states = [job.status for job in jobs]
+            progress = Progress(
+                n_finished=sum(state in FINISHED for state in states),
+                n_failed=sum(state == "FAILED" for state in states),
+                n_running=sum(state == "RUNNING" for state in states),
+                seconds=time.monotonic() - self._began,
+                journal=self.journal(),
+            )
+            on_progress(progress)
+            if states != seen:
+                seen, changed = states, time.monotonic()
+            idle_seconds = time.monotonic() - changed
+            n_unfinished = len(states) - progress.n_finished
+            if status == "DONE" or (status in ("NO_MORE_TRIAL", "TUNER_NO_MORE_TRIAL") and n_unfinished == 0):
+                self._check_outcome(progress, jobs)
+                return progress
+            if status in ("ERROR", "STOPPED", "STOPPING"):
+                raise ExperimentError(f"NNI ended the experiment with the status {status}.\n{self._tuner_log()}")
+            if status == "RUNNING" and self._tuner_is_dead():
+                raise ExperimentError(f"the tuner's process died.\n{self._tuner_log()}")
+            if n_unfinished == 0 and idle_seconds > STALLED_SECONDS:
+                raise ExperimentError(f"NNI has started no trial for {idle_seconds:.0f} s.\n{self._tuner_log()}")
+            if progress.n_failed >= GIVE_UP_AFTER_FAILURES and progress.n_failed == progress.n_finished:
+                raise ExperimentError(f"all {progress.n_failed} trials so far failed.\n{self._trial_errors(jobs)}")
+            time.sleep(poll_seconds)
+
+    def stop(self) -> None:
+        """Stop trials and manager."""
+        self._experiment.stop()
+
+    def _ask_manager(self) -> tuple[str, list[Any]]:
+        """Status and trial jobs; patient, since a loaded machine makes the manager slow to answer."""
+        for attempt in range(30):
+            try:
+                return self._experiment.get_status(), self._experiment.list_trial_jobs()
+            except Exception as error:
+                process = self._experiment._proc
+                if process is None or not psutil.pid_exists(process.pid) or attempt == 29:
+                    raise ExperimentError(
+                        f"NNI's manager no longer answers ({type(error).__name__}).\n{self._manager_log()}"
+                    ) from None
+                if hasattr(process, "poll") and process.poll() is not None:
+                    raise ExperimentError(
+                        f"NNI's manager ended with exit code {process.returncode}.\n{self._manager_log()}"
+                    ) from None
+                time.sleep(1.0)
+        raise AssertionError("unreachable")
+
+    def _tuner_is_dead(self) -> bool:
+        if self._tuner is None:
+            with contextlib.suppress(psutil.Error):
+                for process in psutil.Process(self._experiment._proc.pid).children(recursive=True):
+                    command = process.cmdline()
+                    if "--exp_params" in command and "-c" not in command[:2]:
+                        self._tuner = process
+            return False
+        try:
+            return not self._tuner.is_running() or self._tuner.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    def _check_outcome(self, progress: Progress, jobs: list[Any]) -> None:
+        fatal = self.folder / "checkpoint" / ERROR_NAME
+        if fatal.exists():
+            raise ExperimentError(f"the tuner could not begin: {fatal.read_text(encoding='utf-8').strip()}")
+        journal = progress.journal
+        if journal is None or not any(trial.state is TrialState.SUCCEEDED for trial in journal.trials):
+            raise ExperimentError(
+                f"none of the {progress.n_finished} trials came to a score.\n{self._trial_errors(jobs)}"
+            )
+
+    def _trial_errors(self, jobs: list[Any]) -> str:
+        journal = self.journal()
+        if journal is not None:
+            for trial in journal.trials:
+                if trial.error and trial.details:
+                    return f"Trial {trial.id}: {trial.error}"
+        for job in jobs:
+            log = self.folder / "environments" / "local-env" / "trials" / job.trialJobId / "trial.stderr"
+            text = _tail(log)
+            if text:
+                return f"The end of {log}:\n{text}"
+        return f"The trials' outputs are under {self.folder}"
+
+    def _tuner_log(self) -> str:
+        fatal = self.folder / "checkpoint" / ERROR_NAME
+        if fatal.exists():
+            return fatal.read_text(encoding="utf-8").strip()
+        return f"The end of {self.folder / 'log' / 'dispatcher.log'}:\n{_tail(self.folder / 'log' / 'dispatcher.log')}"
+
+    def _manager_log(self) -> str:
+        text = _tail(self.folder / "log" / "nnictl_stderr.log") or _tail(self.folder / "log" / "nnimanager.log")
+        return f"The end of its log in {self.folder / 'log'}:\n{text}"
+
+
+def journal_path(experiment_folder: Path) -> Path:
+    """Where the tuner of an NNI experiment keeps its journal."""
+    return experiment_folder / "checkpoint" / JOURNAL_NAME
+
+
+@contextlib.contextmanager
+def running(config: NniConfig, *, port: int, listen_all: bool) -> Iterator[NniExperiment]:
+    """Start the experiment of ``config`` and stop it on the way out, however that is. Raises ExperimentError."""
+    from nni.experiment import Experiment, ExperimentConfig, RunMode
+
+    logging.getLogger("nni").setLevel(logging.WARNING)
+    # Trials are started by the name in trialCommand: it must be this Python, activated or not.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    if not listen_all:
+        os.environ["NODE_OPTIONS"] = loopback_node_options(os.environ.get("NODE_OPTIONS", ""))
+    try:
+        experiment = Experiment(ExperimentConfig.load(str(config.path)))
+        experiment.start(port, run_mode=RunMode.Detach)
+    except Exception as error:
+        raise ExperimentError(f"NNI could not start: {error}") from error
+    started = NniExperiment(config, experiment, port)
+    try:
+        yield started
+    finally:
+        started.stop()
+
+
+def _tail(path: Path, n_lines: int = 15) -> str:
+    try:
+        with open(path, "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 20_000))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(lines[-n_lines:])

@@ -1,0 +1,162 @@
+"""TuunTuner: NNI's callbacks turned into what a study understands. There is no algorithm in it.
+
+What NNI 3.0 does to a tuner, and what is done about it here:
+
+- An exception out of a callback ends the dispatcher while the experiment keeps the status RUNNING for ever. So no
+  callback lets one out; a search space that cannot be used ends the experiment by NoMoreTrialError instead.
+- Callbacks come on two threads: every one takes the lock.
+- Trials get the parameters in order of arrival, not those bound to them. So every point carries an id, which the trial
+  echoes with what it ran, and ``trial_end``, whose id may be another trial's, is only counted.
+- On resume NNI replays pairs that may be wrong, and the results of interrupted trials come by ``import_data`` only. So
+  the state is rebuilt from our own journal, and ``import_data`` is read by the echo.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec
+
+from nni import NoMoreTrialError
+from nni.tuner import Tuner
+
+from tuun_da.engines.echo import ID_KEY, Echo, read_metric, without_id
+from tuun_da.engines.study import Study
+from tuun_da.engines.tuner_settings import TunerSettings
+from tuun_da.search.history import TrialState, is_finite_number
+
+_logger = logging.getLogger(__name__)
+
+JOURNAL_NAME = "journal.jsonl"
+ERROR_NAME = "tuner_error.txt"
+
+P = ParamSpec("P")
+
+
+def _never_raises(callback: Callable[P, None]) -> Callable[P, None]:
+    """A callback that logs what goes wrong in it: an exception would end NNI's dispatcher without a word."""
+
+    @functools.wraps(callback)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            callback(*args, **kwargs)
+        except Exception:
+            _logger.exception("%s failed; the experiment goes on", callback.__name__)
+
+    return guarded
+
+
+class TuunTuner(Tuner):  # type: ignore[misc]  # nni has no types
+    """Bayesian optimization as a custom tuner of NNI. Raises ConfigError for an argument that it cannot take.
+
+    optimize_mode: "maximize" or "minimize"
+    surrogate: "gp" (Gaussian process), "forest" (random forest) or "random" (no model, for comparison)
+    acquisition: "logei" (log expected improvement)
+    n_initial: trials spread over the space before the surrogate proposes
+    seed: a whole number makes the suggestions repeatable; None draws one, which the journal keeps
+    """
+
+    def __init__(
+        self,
+        optimize_mode: str = "maximize",
+        surrogate: str = "gp",
+        acquisition: str = "logei",
+        n_initial: int = 10,
+        seed: int | None = None,
+        **unknown: Any,
+    ) -> None:
+        super().__init__()
+        TunerSettings.refuse_unknown(unknown)
+        self._settings = TunerSettings(
+            optimize_mode=optimize_mode, surrogate=surrogate, acquisition=acquisition, n_initial=n_initial, seed=seed
+        )
+        self._lock = threading.RLock()
+        self._study: Study | None = None  # NNI hands over the search space after the tuner is made
+        self._warned_no_echo = False
+
+    def update_search_space(self, search_space: dict[str, Any]) -> None:
+        """Begin, go on after a resume, or change the space of a running experiment."""
+        folder = os.environ.get("NNI_CHECKPOINT_DIRECTORY")
+        with self._lock:
+            try:
+                if self._study is None:
+                    journal = Path(folder, JOURNAL_NAME) if folder else None
+                    self._study = Study.open(journal, search_space, self._settings)
+                else:
+                    self._study.change_space(search_space)
+            except Exception as error:
+                if self._study is not None:
+                    _logger.exception("the new search space is refused; the old one stays")
+                    return
+                # Raised here, it would leave the experiment RUNNING for ever; now it ends at the first request.
+                _logger.exception("the experiment cannot begin")
+                if folder:
+                    Path(folder, ERROR_NAME).write_text(f"{error}\n", encoding="utf-8")
+
+    def generate_parameters(self, parameter_id: int, **kwargs: Any) -> dict[str, Any]:
+        """The next point, with the id that its trial will echo. Raises NoMoreTrialError where there is no study."""
+        with self._lock:
+            if self._study is None:
+                raise NoMoreTrialError("there is no search space that can be used; the log says why")
+            try:
+                trial_id, parameters = self._study.ask()
+            except Exception as error:
+                _logger.exception("no point can be handed out")
+                raise NoMoreTrialError(str(error)) from None
+            return {**parameters, ID_KEY: trial_id}
+
+    @_never_raises
+    def receive_trial_result(self, parameter_id: int, parameters: dict[str, Any], value: Any, **kwargs: Any) -> None:
+        """A trial's final metric; it is in the journal when this returns."""
+        with self._lock:
+            if self._study is not None:
+                self._study.finish(self._read(parameters, value))
+
+    @_never_raises
+    def trial_end(self, parameter_id: int, success: bool, **kwargs: Any) -> None:
+        """Some trial ended; ``parameter_id`` may be another one's."""
+        with self._lock:
+            if self._study is not None:
+                self._study.note_end()
+
+    @_never_raises
+    def import_data(self, data: Sequence[Mapping[str, Any]]) -> None:
+        """Results replayed by a resume, results of the trials that the resume reran, and those of a user's import."""
+        with self._lock:
+            if self._study is None:
+                return
+            for entry in data:
+                echo = self._read(entry["parameter"], entry["value"])
+                if echo.id is not None and self._study.has_ended(echo.id):
+                    continue
+                if echo.id is not None and echo.state is TrialState.STOPPED:
+                    # Stopped when the experiment was shut down, or the journal would have it: it runs again.
+                    self._study.hand_out_again(echo.id)
+                else:
+                    self._study.finish(echo)
+
+    def _read(self, parameters: Mapping[str, Any], metric: Any) -> Echo:
+        """What a trial means by its final metric; of a bare number NNI's pairing has to do."""
+        echo = read_metric(metric)
+        if echo is not None:
+            return echo
+        if not self._warned_no_echo:
+            self._warned_no_echo = True
+            _logger.warning(
+                "trials report no echo, so NNI's pairing of parameters and results is trusted, and NNI may swap them; "
+                "report final_metric(parameters, value) of tuun_da.engines.echo"
+            )
+        value = metric.get("default") if isinstance(metric, Mapping) else metric
+        finite = is_finite_number(value)
+        trial_id = parameters.get(ID_KEY)
+        return Echo(
+            id=trial_id if isinstance(trial_id, int) and not isinstance(trial_id, bool) else None,
+            parameters=without_id(parameters),
+            value=float(value) if finite else None,  # type: ignore[arg-type]
+            state=TrialState.SUCCEEDED if finite else TrialState.FAILED,
+            error=None if finite else f"the trial reported {value!r}, which is not a finite number",
+        )

@@ -1,0 +1,235 @@
+"""A study: the optimizer and the journal of one experiment, kept in step.
+
+It knows nothing of NNI; what an engine hears from its trials, in whatever order and however often, comes here as an
+echo (``echo.py``). Not thread-safe: the engine locks.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import platform
+import secrets
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuun_da import __version__
+from tuun_da.engines.echo import Echo
+from tuun_da.engines.replay import optimizer_from_journal, tell_trial
+from tuun_da.engines.tuner_settings import TunerSettings
+from tuun_da.errors import JournalError, SearchSpaceError
+from tuun_da.search.history import Journal, Trial, TrialState
+from tuun_da.search.policy_space import find_policy
+from tuun_da.search.space import SearchSpace
+
+_logger = logging.getLogger(__name__)
+
+
+class Study:
+    """Made by ``open``. A finished trial is on disk when ``finish`` returns."""
+
+    def __init__(self, space: SearchSpace, journal: Journal) -> None:
+        self._space = space
+        self._journal = journal
+        self._optimizer = optimizer_from_journal(journal.content, space)
+        self._restored = frozenset(journal.content.running)  # running when the experiment was interrupted
+        self._again: list[int] = []  # stopped by a shutdown: to be handed out once more
+        self._unwritten: list[Trial] = []  # ended, but the disk refused the record
+        self._written_off: set[int] = set()  # counted as failed, since no result came
+        self._last_id = 0
+        self._n_asked = 0  # since this process began, as are the next two
+        self._n_ended = 0
+        self._n_reported = 0
+
+    @classmethod
+    def open(cls, path: Path | None, search_space: Mapping[str, Any], settings: TunerSettings) -> Study:
+        """Begin a study whose journal is at ``path`` (None: in memory), or go on with the one that is there.
+
+        Raises SearchSpaceError for a space that cannot be used (also where sub-policies do not line up), JournalError
+        for a journal that is not this experiment's. Of a seed that is None the journal keeps what was drawn.
+        """
+        space = SearchSpace.from_nni(search_space)
+        find_policy(space)
+        wanted = settings.to_dict()
+        drawn = {**wanted, "seed": secrets.randbits(32)} if settings.seed is None else wanted
+        journal = Journal.open(path, space=search_space, settings=drawn, versions=_versions())
+        begun = journal.content.settings
+        for name, value in wanted.items():
+            if value != begun.get(name) and not (name == "seed" and value is None):
+                journal.close()
+                raise JournalError(
+                    f"journal {path} was begun with {name} = {begun.get(name)!r}, and {name} is {value!r} now; "
+                    "an experiment keeps its settings"
+                )
+        study = cls(space, journal)
+        if journal.content.events:
+            _logger.info("%d trials are in the journal, %d running", len(journal.content.trials), len(study._restored))
+        return study
+
+    @property
+    def journal(self) -> Journal:
+        """The study's journal."""
+        return self._journal
+
+    def change_space(self, search_space: Mapping[str, Any]) -> None:
+        """Go on in another space; trials that do not fit it are kept but no longer learned from."""
+        space = SearchSpace.from_nni(search_space)
+        find_policy(space)
+        self._optimizer = optimizer_from_journal(self._journal.content, space)
+        self._space = space
+
+    def ask(self) -> tuple[int, dict[str, Any]]:
+        """The id and the parameters of the next trial."""
+        self._n_asked += 1
+        if self._again:
+            trial_id = self._again.pop(0)
+            return trial_id, dict(self._optimizer.running[trial_id])
+        trial_id = self._new_id()
+        try:
+            parameters = dict(self._optimizer.ask(trial_id))
+        except Exception:
+            _logger.exception("no suggestion for trial %d, which gets a random point", trial_id)
+            generator = np.random.default_rng([self._journal.content.settings["seed"], trial_id])
+            [parameters] = self._space.sample(1, generator)
+            self._optimizer.restore_running(trial_id, parameters)
+        try:
+            self._journal.record_asked(trial_id, parameters)
+        except JournalError:
+            _logger.exception("trial %d is handed out all the same", trial_id)
+        return trial_id, parameters
+
+    def finish(self, echo: Echo) -> None:
+        """A trial said how it ended; without an id it is a result from elsewhere."""
+        if echo.id is None:
+            self._add(echo)
+            return
+        if self.has_ended(echo.id):
+            _logger.warning("trial %d reported more than one final result; the first counts", echo.id)
+            return
+        state, error = echo.state, echo.error
+        if state is TrialState.SUCCEEDED and echo.value is None:
+            state, error = TrialState.FAILED, "the trial reported a score that is not a finite number"
+        self._n_reported += echo.id not in self._written_off and echo.id not in self._restored
+        self._written_off.discard(echo.id)
+        self._keep(
+            Trial(
+                id=echo.id,
+                parameters=echo.parameters,
+                state=state,
+                value=echo.value,
+                curve=echo.curve,
+                seed=echo.seed,
+                started=echo.started,
+                ended=echo.ended or time.time(),
+                error=error,
+                details=echo.details,
+            )
+        )
+        self._write_off_lost()
+
+    def hand_out_again(self, trial_id: int) -> None:
+        """The trial was stopped by a shutdown: the next ``ask`` gives it out once more."""
+        if trial_id in self._optimizer.running and trial_id not in self._again:
+            self._again.append(trial_id)
+
+    def note_end(self) -> None:
+        """Some trial's process ended, and it is not certain whose."""
+        self._n_ended += 1
+        self._write_off_lost()
+
+    def has_ended(self, trial_id: int) -> bool:
+        """Whether a result of the trial came (being written off is none)."""
+        return trial_id in self._ended_ids()
+
+    def _ended_ids(self) -> set[int]:
+        recorded = {trial.id for trial in self._journal.content.trials} - self._written_off
+        return recorded | {trial.id for trial in self._unwritten}
+
+    def _running_ids(self) -> set[int]:
+        return {trial_id for trial_id in self._optimizer.running if isinstance(trial_id, int)}
+
+    def _new_id(self) -> int:
+        """An id that nothing has used, not even a record that the disk refused."""
+        self._last_id = max(self._journal.content.next_id, self._last_id + 1)
+        return self._last_id
+
+    def _add(self, echo: Echo) -> None:
+        """A result from elsewhere; NNI replays those on a resume, so one that is known is passed over."""
+        known = {(_key(t.parameters), t.value) for t in self._journal.content.trials if t.imported}
+        if echo.value is None or echo.state is not TrialState.SUCCEEDED or (_key(echo.parameters), echo.value) in known:
+            return
+        try:
+            self._space.validate(echo.parameters)
+        except SearchSpaceError as error:
+            _logger.warning("an imported result does not fit the search space and is passed over: %s", error)
+            return
+        self._keep(
+            Trial(
+                id=self._new_id(),
+                parameters=echo.parameters,
+                state=TrialState.SUCCEEDED,
+                value=echo.value,
+                ended=time.time(),
+                imported=True,
+            )
+        )
+
+    def _keep(self, trial: Trial) -> None:
+        """On disk first; what the disk refuses is kept, and tried again before every later record."""
+        self._unwritten.append(trial)
+        try:
+            while self._unwritten:
+                self._journal.record_finished(self._unwritten[0])
+                self._unwritten.pop(0)
+        except JournalError:
+            _logger.exception("%d finished trials are not on disk yet", len(self._unwritten))
+        if not tell_trial(self._optimizer, trial, maximize=self._journal.content.maximize):
+            _logger.info("trial %d has no score to learn from: %s %s", trial.id, trial.state.value, trial.error or "")
+
+    def _write_off_lost(self) -> None:
+        """Count trials as failed that died without a word (killed, out of memory).
+
+        How many did is known: trials that ended, less results that came. Which ones is not, since NNI may name
+        another one's id. So a running trial is given up only when nothing runs any more, or when so many that were
+        asked after it have come back that it cannot still be running. Should it report after all, that counts.
+        """
+        n_alive = max(self._n_asked - self._n_ended, 0)
+        n_silent = self._n_ended - self._n_reported
+        ended = self._ended_ids()
+        for trial_id in sorted(self._running_ids() - set(self._again)):
+            n_overtaken = sum(other > trial_id for other in ended)
+            if trial_id in self._restored:  # rerun by NNI, which does not tell of the end
+                lost = n_overtaken >= 3 * n_alive + 8
+            else:
+                lost = n_silent > 0 and (n_alive == 0 or n_overtaken >= 2 * n_alive + 2)
+                n_silent -= lost
+            if lost:
+                self._n_reported += trial_id not in self._restored
+                self._written_off.add(trial_id)
+                self._keep(
+                    Trial(
+                        id=trial_id,
+                        parameters=self._optimizer.running[trial_id],
+                        state=TrialState.FAILED,
+                        ended=time.time(),
+                        error="the trial ended without a final result; its stderr may say why",
+                    )
+                )
+
+
+def _key(parameters: Mapping[str, Any]) -> str:
+    return repr(sorted(parameters.items()))
+
+
+def _versions() -> dict[str, str]:
+    versions = {"tuun_da": __version__, "python": platform.python_version()}
+    for package in ("nni", "numpy", "scipy", "scikit-learn"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

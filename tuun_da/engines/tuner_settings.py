@@ -1,0 +1,58 @@
+"""The tuner's arguments (``classArgs`` in an NNI configuration), checked without nni, so that commands can do it."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tuun_da.errors import ConfigError
+from tuun_da.search.optimizer import Optimizer
+from tuun_da.search.space import SearchSpace
+
+OPTIMIZE_MODES = ("maximize", "minimize")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunerSettings:
+    """See ``TuunTuner``. Raises ConfigError, naming the argument, what was wanted and what came."""
+
+    optimize_mode: str = "maximize"
+    surrogate: str = "gp"
+    acquisition: str = "logei"
+    n_initial: int = 10
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.optimize_mode not in OPTIMIZE_MODES:
+            raise ConfigError(f"optimize_mode must be one of {', '.join(OPTIMIZE_MODES)}; got {self.optimize_mode!r}")
+        # The optimizer checks its own settings when it is made; NNI hands over the real space only later.
+        Optimizer(
+            SearchSpace.from_nni({"x": {"_type": "uniform", "_value": [0, 1]}}),
+            surrogate=self.surrogate,
+            acquisition=self.acquisition,
+            n_initial=self.n_initial,
+            seed=self.seed,
+        )
+
+    @classmethod
+    def from_arguments(cls, arguments: Mapping[str, Any]) -> TunerSettings:
+        """Settings from a mapping, as ``classArgs`` has them."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        cls.refuse_unknown(set(arguments) - names)
+        return cls(**arguments)
+
+    @classmethod
+    def refuse_unknown(cls, names: Iterable[str]) -> None:
+        """Raise ConfigError if there is any name, with the one that was probably meant."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in sorted(map(str, names)):
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ConfigError(f"the tuner has no argument {name!r}{hint} It takes {', '.join(known)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings by name, ready for JSON."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,385 @@
+"""The journal: what was asked and what came back, on disk before it is acknowledged.
+
+One file for an experiment, the same for every engine. It holds JSON lines: first a header, then a record for each
+trial that was asked for and one for each trial that ended. Every line is written with one call and synced, so a crash
+can cut off no more than the last line, and such a stump is dropped when the file is opened again.
+
+    {"kind": "header", "format": "tuun_da journal", "version": 1, "space": {...}, "settings": {...}, "versions": {...}}
+    {"kind": "asked", "id": 1, "parameters": {...}, "time": 1790000000.0}
+    {"kind": "finished", "id": 1, "parameters": {... as run ...}, "value": 0.93, "state": "succeeded", "curve": [...]}
+
+The value is in the user's own direction: the settings say whether more or less of it is better.
+"""
+
+from __future__ import annotations
+
+import enum
+import fcntl
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tuun_da.errors import JournalError
+
+FORMAT = "tuun_da journal"
+VERSION = 1
+
+
+class TrialState(enum.Enum):
+    """How a trial ended. Only a succeeded one has a value that compares with others."""
+
+    SUCCEEDED = "succeeded"
+    STOPPED = "stopped"  # ended early, by an assessor or a person: its value is that of a shorter training
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A trial that has ended.
+
+    ``parameters`` are those that the trial ran, which need not be those that were asked. ``value`` is None where there
+    is none; ``curve`` is the value after each epoch; ``started`` and ``ended`` are in seconds since 1970; ``details``
+    is whatever else the trial said (settings of the training, stopped_at_epoch, ...). Raises JournalError.
+    """
+
+    id: int
+    parameters: Mapping[str, Any]
+    state: TrialState
+    value: float | None = None
+    curve: tuple[float | None, ...] = ()
+    seed: int | None = None
+    started: float | None = None
+    ended: float | None = None
+    error: str | None = None
+    imported: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.id, bool) or not isinstance(self.id, int):
+            raise JournalError(f"id of a trial must be a whole number, got {self.id!r}")
+        if not isinstance(self.parameters, Mapping):
+            raise JournalError(f"parameters of trial {self.id} must be a mapping, got {self.parameters!r}")
+        if self.value is not None and not is_finite_number(self.value):
+            raise JournalError(f"value of trial {self.id} must be a finite number, got {self.value!r}")
+        if self.state is TrialState.SUCCEEDED and self.value is None:
+            raise JournalError(f"trial {self.id} succeeded, so it must have a value; got None")
+        object.__setattr__(self, "curve", tuple(v if is_finite_number(v) else None for v in self.curve))
+
+    def to_record(self) -> dict[str, Any]:
+        """The trial as a journal record, without what is absent."""
+        record: dict[str, Any] = {
+            "kind": "finished",
+            "id": self.id,
+            "parameters": dict(self.parameters),
+            "value": self.value,
+            "state": self.state.value,
+        }
+        optional = {
+            "curve": list(self.curve) or None,
+            "seed": self.seed,
+            "started": self.started,
+            "ended": self.ended,
+            "error": self.error,
+            "imported": self.imported or None,
+            "details": dict(self.details) or None,
+        }
+        return record | {key: value for key, value in optional.items() if value is not None}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Trial:
+        """The trial of a journal record. Raises JournalError."""
+        try:
+            state = TrialState(record.get("state"))
+        except ValueError:
+            wanted = ", ".join(state.value for state in TrialState)
+            raise JournalError(f"state of a trial must be one of {wanted}; got {record.get('state')!r}") from None
+        curve = record.get("curve", [])
+        details = record.get("details", {})
+        if not isinstance(curve, list) or not isinstance(details, dict):
+            raise JournalError(f"trial {record.get('id')!r}: curve must be a list and details an object")
+        return cls(
+            id=record.get("id"),  # type: ignore[arg-type]  # __post_init__ checks it
+            parameters=record.get("parameters"),  # type: ignore[arg-type]
+            state=state,
+            value=record.get("value"),
+            curve=tuple(curve),
+            seed=record.get("seed"),
+            started=record.get("started"),
+            ended=record.get("ended"),
+            error=record.get("error"),
+            imported=bool(record.get("imported", False)),
+            details=details,
+        )
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened, in the order of the file: a point was asked (``trial`` is None) or a trial ended."""
+
+    id: int
+    parameters: Mapping[str, Any]
+    trial: Trial | None
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class JournalContent:
+    """A journal as read: the header's parts and every event in order."""
+
+    space: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    versions: Mapping[str, Any]
+    events: tuple[Event, ...]
+    started: float | None = None
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """Trials that ended, in the order in which they did; a later record of the same id replaces an earlier one."""
+        ended = {event.id: event.trial for event in self.events if event.trial is not None}
+        return tuple(ended.values())
+
+    @property
+    def running(self) -> dict[int, Mapping[str, Any]]:
+        """Parameters of the trials that were asked for and have not ended, by id."""
+        ended = {event.id for event in self.events if event.trial is not None}
+        return {e.id: e.parameters for e in self.events if e.trial is None and e.id not in ended}
+
+    @property
+    def n_asked(self) -> int:
+        """How many trials were asked for."""
+        return sum(event.trial is None for event in self.events)
+
+    @property
+    def next_id(self) -> int:
+        """The first id that nothing has used."""
+        return max((event.id for event in self.events), default=0) + 1
+
+    @property
+    def maximize(self) -> bool:
+        """Whether more of the value is better."""
+        return bool(self.settings.get("optimize_mode", "maximize") != "minimize")
+
+
+def read_journal(path: str | os.PathLike[str]) -> JournalContent:
+    """The content of the journal at ``path``, which may be open elsewhere. Raises JournalError."""
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise JournalError(f"journal {path} cannot be read: {error.strerror}") from None
+    return _parse(raw[: _complete_length(raw)], path)
+
+
+class Journal:
+    """An open journal, to which one process at a time appends. Without a path it is kept in memory only."""
+
+    def __init__(self, content: JournalContent, path: Path | None, descriptor: int | None) -> None:
+        self._content = content
+        self.path = path
+        self._descriptor = descriptor
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str] | None,
+        *,
+        space: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        versions: Mapping[str, Any],
+        patience_seconds: float = 10.0,
+    ) -> Journal:
+        """Go on with the journal at ``path``, or begin it there.
+
+        Raises JournalError where the file cannot be read or written, is of another search space, or is still being
+        written by another process after ``patience_seconds`` (a killed manager's tuner takes a moment to end).
+        """
+        header: dict[str, Any] = {
+            "kind": "header",
+            "format": FORMAT,
+            "version": VERSION,
+            "space": dict(space),
+            "settings": dict(settings),
+            "versions": dict(versions),
+            "time": time.time(),
+        }
+        if path is None:
+            return cls(_parse(_line(header), "in memory"), None, None)
+        path = Path(path)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        except OSError as error:
+            raise JournalError(f"journal {path} cannot be opened: {error.strerror}") from None
+        try:
+            _lock(descriptor, path, patience_seconds)
+            with open(path, "rb") as file:
+                raw = file.read()
+            length = _complete_length(raw)
+            if length < len(raw):
+                os.ftruncate(descriptor, length)  # the stump of a record whose writer crashed: never acknowledged
+            if length == 0:
+                _write(descriptor, _line(header), path)
+                _sync_folder(path.parent)
+                return cls(_parse(_line(header), path), path, descriptor)
+            content = _parse(raw[:length], path)
+            if _normalised(content.space) != _normalised(space):
+                raise JournalError(f"journal {path} belongs to another search space; give this experiment its own file")
+            return cls(content, path, descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    @property
+    def content(self) -> JournalContent:
+        """All that is known so far."""
+        return self._content
+
+    def record_asked(self, trial_id: int, parameters: Mapping[str, Any]) -> None:
+        """Note that ``parameters`` were handed out."""
+        now = time.time()
+        record = {"kind": "asked", "id": trial_id, "parameters": dict(parameters), "time": now}
+        self._append(record, Event(trial_id, dict(parameters), None, now))
+
+    def record_finished(self, trial: Trial) -> None:
+        """Note that a trial ended; when this returns, it is on disk."""
+        self._append(trial.to_record(), Event(trial.id, trial.parameters, trial, trial.ended))
+
+    def close(self) -> None:
+        """Let another process have the file."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _append(self, record: Mapping[str, Any], event: Event) -> None:
+        line = _line(record)
+        if self.path is not None:
+            if self._descriptor is None:
+                raise JournalError(f"journal {self.path} is closed")
+            _write(self._descriptor, line, self.path)
+        content = self._content
+        self._content = JournalContent(
+            content.space, content.settings, content.versions, (*content.events, event), content.started
+        )
+
+
+def is_finite_number(value: object) -> bool:
+    """Whether ``value`` is a number that can be compared: no bool, no NaN, no infinity."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return False
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(record, allow_nan=False).encode() + b"\n"
+    except (TypeError, ValueError) as error:
+        raise JournalError(f"a journal record must hold JSON values without NaN or infinity: {error}") from None
+
+
+def _write(descriptor: int, line: bytes, path: Path) -> None:
+    """Append one whole line and sync it; after a failure (a full disk) no part of the line stays."""
+    before = os.fstat(descriptor).st_size
+    try:
+        written = os.write(descriptor, line)
+        if written != len(line):
+            raise OSError(28, os.strerror(28))
+        os.fsync(descriptor)
+    except OSError as error:
+        os.ftruncate(descriptor, before)
+        raise JournalError(f"journal {path} cannot be written: {error.strerror}") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path, patience_seconds: float) -> None:
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise JournalError(f"journal {path} is being written by another process") from None
+            time.sleep(0.1)
+
+
+def _complete_length(raw: bytes) -> int:
+    """Bytes up to the end of the last whole line."""
+    return raw.rfind(b"\n") + 1
+
+
+def _normalised(space: Mapping[str, Any]) -> Any:
+    return json.loads(json.dumps(space))
+
+
+def _parse(raw: bytes, path: object) -> JournalContent:
+    lines = raw.split(b"\n")[:-1]
+    if not lines:
+        raise JournalError(f"journal {path} is empty")
+    header = _parse_line(lines[0], 1, path)
+    if header.get("kind") != "header" or header.get("format") != FORMAT:
+        raise JournalError(f"{path} is not a journal of tuun_da")
+    version = header.get("version")
+    if version != VERSION:
+        raise JournalError(f"journal {path} has version {version!r}; this release reads version {VERSION}")
+    parts: dict[str, dict[str, Any]] = {}
+    for key in ("space", "settings", "versions"):
+        part = header.get(key)
+        if not isinstance(part, dict):
+            raise JournalError(f"journal {path}, line 1: {key} must be an object, got {part!r}")
+        parts[key] = part
+    events = []
+    for number, line in enumerate(lines[1:], 2):
+        record = _parse_line(line, number, path)
+        try:
+            events.append(_event(record))
+        except JournalError as error:
+            raise JournalError(f"journal {path}, line {number}: {error}") from None
+    return JournalContent(parts["space"], parts["settings"], parts["versions"], tuple(events), header.get("time"))
+
+
+def _event(record: Mapping[str, Any]) -> Event:
+    if record.get("kind") == "finished":
+        trial = Trial.from_record(record)
+        return Event(trial.id, trial.parameters, trial, trial.ended)
+    if record.get("kind") == "asked":
+        trial_id, parameters = record.get("id"), record.get("parameters")
+        if isinstance(trial_id, bool) or not isinstance(trial_id, int) or not isinstance(parameters, dict):
+            raise JournalError("an asked record needs a whole number as id and an object as parameters")
+        return Event(trial_id, parameters, None, record.get("time"))
+    raise JournalError(f"kind must be asked or finished, got {record.get('kind')!r}")
+
+
+def _parse_line(line: bytes, number: int, path: object) -> dict[str, Any]:
+    try:
+        record = json.loads(line, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise JournalError(f"journal {path}, line {number} is not a JSON record; the file is damaged") from None
+    if not isinstance(record, dict):
+        raise JournalError(f"journal {path}, line {number} must be a JSON object, got {type(record).__name__}")
+    return record
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(name)
