@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -51,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         "tuun-da search --config nni_configs/digits.yml --confirm",
     )
     search.add_argument("--config", required=True, metavar="FILE", help="an NNI experiment, as for nnictl create")
-    search.add_argument("--port", type=int, default=8080, help="port of NNI's web page (default: %(default)s)")
+    search.add_argument("--port", type=int, help="port of NNI's web page (default: the first free one from 8080 on)")
     search.add_argument(
         "--listen-all",
         action="store_true",
@@ -134,24 +135,23 @@ def _search(options: argparse.Namespace) -> int:
 
     config = read_config(options.config)
     _check_output(options.output)
-    if not 1 <= options.port <= 65535:
-        raise ConfigError(f"--port must lie in 1 to 65535, got {options.port}")
+    port = _free_port(options.port)
 
     from tuun_da.engines.nni_experiment import running
     from tuun_da.engines.progress import ProgressLine
 
     if options.listen_all:
         print(
-            f"Warning: NNI's web page will be open on all interfaces, port {options.port}, without any login: whoever "
+            f"Warning: NNI's web page will be open on all interfaces, port {port}, without any login: whoever "
             "reaches it can change the experiment and run commands. An SSH tunnel is the safe way.",
             file=sys.stderr,
         )
     failure: ExperimentError | None = None
     interrupted = False
-    with running(config, port=options.port, listen_all=options.listen_all) as experiment:
+    with running(config, port=port, listen_all=options.listen_all) as experiment:
         n_trials = config.max_trials or "any number of"
         print(f"Experiment {experiment.id}: {n_trials} trials, {config.concurrency} at a time")
-        print(f"Web page: http://127.0.0.1:{options.port}    journal: {experiment.journal_path}", flush=True)
+        print(f"Web page: http://127.0.0.1:{port}    journal: {experiment.journal_path}", flush=True)
         line = ProgressLine(config.max_trials, config.concurrency)
         try:
             experiment.wait(line.show)
@@ -181,6 +181,18 @@ def _search(options: argparse.Namespace) -> int:
         _confirm(options)
     print(f"\nLook at the trials again: nnictl view {experiment.id}{_directory_option(config.working_directory)}")
     return 0
+
+
+def _free_port(wanted: int | None) -> int:
+    """The port that is wanted, or the first free one from 8080 on. Raises ConfigError."""
+    if wanted is not None and not 1 <= wanted <= 65535:
+        raise ConfigError(f"--port must lie in 1 to 65535, got {wanted}")
+    for port in range(8080, 8180) if wanted is None else (wanted,):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    busy = "8080 to 8179 are all" if wanted is None else f"{wanted} is"
+    raise ConfigError(f"--port: port {busy} taken by another program; name a free one")
 
 
 def _directory_option(folder: Path) -> str:

@@ -7,12 +7,15 @@ What NNI 3.0 does to a tuner, and what is done about it here:
 - Callbacks come on two threads: every one takes the lock.
 - Trials get the parameters in order of arrival, not those bound to them. So every point carries an id, which the trial
   echoes with what it ran, and ``trial_end``, whose id may be another trial's, is only counted.
+- A tuner whose manager was killed tries to reach it for some more seconds. A manager that resumes meanwhile on the same
+  port takes it for its own, and what it tells it (space, results) is lost. So the tuner ends with its manager.
 - On resume NNI replays pairs that may be wrong, and the results of interrupted trials come by ``import_data`` only. So
   the state is rebuilt from our own journal, and ``import_data`` is read by the echo.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -21,6 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec
 
+import psutil
 from nni import NoMoreTrialError
 from nni.tuner import Tuner
 
@@ -77,6 +81,7 @@ class TuunTuner(Tuner):  # type: ignore[misc]  # nni has no types
         self._lock = threading.RLock()
         self._study: Study | None = None  # NNI hands over the search space after the tuner is made
         self._warned_no_echo = False
+        self._end_with_manager()
 
     def update_search_space(self, search_space: dict[str, Any]) -> None:
         """Begin, go on after a resume, or change the space of a running experiment."""
@@ -139,6 +144,19 @@ class TuunTuner(Tuner):  # type: ignore[misc]  # nni has no types
                 else:
                     self._study.finish(echo)
 
+    def _end_with_manager(self) -> None:
+        """End this process, between two callbacks, as soon as the manager that started it is gone."""
+        managers = [process for process in psutil.Process().parents() if _is_manager(process)]
+
+        def watch() -> None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                managers[0].wait()
+            with self._lock:
+                os._exit(1)
+
+        if managers:
+            threading.Thread(target=watch, name="end with NNI's manager", daemon=True).start()
+
     def _read(self, parameters: Mapping[str, Any], metric: Any) -> Echo:
         """What a trial means by its final metric; of a bare number NNI's pairing has to do."""
         echo = read_metric(metric)
@@ -160,3 +178,10 @@ class TuunTuner(Tuner):  # type: ignore[misc]  # nni has no types
             state=TrialState.SUCCEEDED if finite else TrialState.FAILED,
             error=None if finite else f"the trial reported {value!r}, which is not a finite number",
         )
+
+
+def _is_manager(process: psutil.Process) -> bool:
+    try:
+        return any(part.endswith("nni_node/main.js") for part in process.cmdline())
+    except psutil.Error:
+        return False

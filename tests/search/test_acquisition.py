@@ -1,0 +1,86 @@
+"""log-EI against values of high precision, Monte Carlo and its own definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuun_da.errors import ConfigError
+from tuun_da.search.acquisition import find_acquisition, log_ei, log_h
+from tuun_da.search.prediction import Prediction
+
+# log(phi(z) + z Phi(z)) from mpmath 1.3 with 80 digits
+EXACT = [
+    (40.0, 3.6888794541139363),
+    (10.0, 2.3025850929940457),
+    (3.0, 1.0987396653277078),
+    (0.5, -0.35982768374506382),
+    (0.0, -0.91893853320467274),
+    (-0.5, -1.6205162643873199),
+    (-0.999, -2.4832171154475854),
+    (-1.0, -2.4851210257126413),
+    (-1.001, -2.4870256579553892),
+    (-3.0, -7.8696860596030285),
+    (-10.0, -55.553122036122356),
+    (-30.0, -457.724653760598),
+    (-38.0, -730.19618340211374),
+    (-50.0, -1258.7441828684609),
+    (-99.9, -5000.1325784000638),
+    (-100.1, -5020.1365772022327),
+    (-300.0, -45012.326536814554),
+    (-1000.0, -500014.73445209116),
+    (-1000000.0, -500000000028.54996),  # by the asymptotic series
+    (-1000000000.0, -5.0000000000000004e17),  # by the asymptotic series
+]
+
+
+@pytest.mark.parametrize(("z", "value"), EXACT)
+def test_log_h_is_exact_in_both_tails(z, value):
+    np.testing.assert_allclose(log_h(np.array([z])), [value], rtol=2e-14, atol=1e-14)
+
+
+@given(st.floats(-1e150, 1e150), st.floats(-1e150, 1e150))
+def test_log_h_is_finite_and_never_decreases(a, b):
+    low, high = log_h(np.array([min(a, b), max(a, b)]))
+    assert np.isfinite(low)
+    assert low <= high + 1e-14 * abs(high)
+
+
+def test_log_ei_is_the_logarithm_of_what_monte_carlo_finds():
+    rng = np.random.default_rng(0)
+    mean, std, best = np.array([[0.0, 1.0, -0.5]]), np.array([[1.0, 0.3, 2.0]]), 0.8
+    draws = mean + std * rng.standard_normal((400_000, 3))
+    estimate = np.mean(np.maximum(draws - best, 0), axis=0)
+    np.testing.assert_allclose(np.exp(log_ei(Prediction(mean, std), best)), estimate, rtol=0.01)
+
+
+def test_draws_of_hyperparameters_are_averaged_as_ei():
+    mean, std = np.array([[0.0, -400.0], [1.0, 0.5]]), np.array([[1.0, 1.0], [0.5, 0.2]])
+    rows = [log_ei(Prediction(mean[i : i + 1], std[i : i + 1]), 0.3) for i in range(2)]
+    expected = np.logaddexp(rows[0], rows[1]) - np.log(2)
+    np.testing.assert_allclose(log_ei(Prediction(mean, std), 0.3), expected, rtol=1e-14)
+
+
+def test_a_certain_prediction_improves_by_its_gain_or_not_at_all():
+    prediction = Prediction(np.array([[1.5, 1.0, 0.5]]), np.zeros((1, 3)))
+    np.testing.assert_array_equal(log_ei(prediction, 1.0), [np.log(0.5), -np.inf, -np.inf])
+
+
+def test_a_draw_that_is_certain_beside_one_that_is_not():
+    prediction = Prediction(np.array([[0.0], [0.0]]), np.array([[0.0], [1.0]]))
+    np.testing.assert_allclose(log_ei(prediction, 0.0), [-0.5 * np.log(2 * np.pi) - np.log(2)])
+
+
+@given(st.floats(-50, 50), st.floats(0.01, 10), st.floats(0.01, 100), st.floats(-100, 100))
+def test_log_ei_moves_with_the_scale_of_the_objective(gain, std, factor, shift):
+    plain = log_ei(Prediction(np.array([[gain]]), np.array([[std]])), 0.0)
+    moved = log_ei(Prediction(np.array([[factor * gain + shift]]), np.array([[factor * std]])), shift)
+    np.testing.assert_allclose(moved, plain + np.log(factor), rtol=1e-6, atol=1e-6)
+
+
+def test_an_unknown_name_is_refused():
+    assert find_acquisition("logei") is log_ei
+    with pytest.raises(ConfigError, match="acquisition must be one of logei; got 'ei'"):
+        find_acquisition("ei")

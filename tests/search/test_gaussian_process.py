@@ -1,0 +1,169 @@
+"""The exact Gaussian process against scikit-learn's, against finite differences and against itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from nni_spaces import MIXED_JSON, UNIT, policy_json
+from scipy.optimize import check_grad
+from scipy.stats import multivariate_normal
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+
+from tuun_da.search import gaussian_process
+from tuun_da.search.gaussian_process import GaussianProcess, cholesky, location_and_scale
+from tuun_da.search.space import SearchSpace
+
+REALS = SearchSpace.from_nni({"x": UNIT, "y": UNIT, "z": UNIT})
+MIXED = SearchSpace.from_nni(MIXED_JSON)
+
+
+def data(space, n, seed=0):
+    rng = np.random.default_rng(seed)
+    points = space.sample_points(n, rng)
+    return points, 3 + 2 * np.sin(4 * points[:, 0]) + points[:, 1] ** 2 + 0.1 * rng.standard_normal(n)
+
+
+@pytest.mark.parametrize("n", [1, 2, 40])
+def test_with_the_same_hyperparameters_it_predicts_what_scikit_learn_predicts(n):
+    points, values = data(REALS, n)
+    lengths, signal, noise = np.array([0.3, 0.5, 1.2]), 1.7, 0.01
+    posterior = GaussianProcess(REALS).posterior(points, values, [np.log([*lengths, signal, noise])])
+    location, scale = location_and_scale(values)
+    kernel = ConstantKernel(signal) * Matern(lengths, nu=2.5)
+    oracle = GaussianProcessRegressor(kernel, alpha=noise, optimizer=None).fit(points, (values - location) / scale)
+    new = REALS.sample_points(50, np.random.default_rng(1))
+    mean, std = oracle.predict(new, return_std=True)
+    prediction = posterior.predict(new)
+    np.testing.assert_allclose(prediction.mean, [location + scale * mean], atol=1e-6)
+    np.testing.assert_allclose(prediction.std, [scale * std], atol=1e-6)
+
+
+def test_the_likelihood_is_that_of_a_multivariate_normal():
+    points, values = data(MIXED, 15)
+    process = GaussianProcess(MIXED)
+    x, y = process.kernel.features(points), (values - np.mean(values)) / np.std(values)
+    hyperparameters = process.prior_mean + 0.3 * process.prior_std
+    theta, (signal, noise) = hyperparameters[:-2], np.exp(hyperparameters[-2:])
+    covariance = signal * process.kernel.matrix(theta, x, x) + noise * np.eye(15)
+    prior = 0.3**2 * len(hyperparameters) / 2
+    value, _ = process.negative_log_posterior(hyperparameters, x, y)
+    assert value - prior == pytest.approx(-multivariate_normal.logpdf(y, np.zeros(15), covariance))
+
+
+@pytest.mark.parametrize("space", [REALS, MIXED], ids=["reals", "mixed"])
+def test_the_gradient_is_that_of_the_objective(space):
+    points, values = data(space, 20)
+    process = GaussianProcess(space)
+    x, y = process.kernel.features(points), (values - np.mean(values)) / np.std(values)
+    rng = np.random.default_rng(2)
+    for _ in range(3):
+        at = process.prior_mean + 0.5 * process.prior_std * rng.standard_normal(len(process.prior_mean))
+        error = check_grad(
+            lambda h: process.negative_log_posterior(h, x, y)[0],
+            lambda h: process.negative_log_posterior(h, x, y)[1],
+            at,
+        )
+        assert error < 1e-4 * (1 + np.linalg.norm(process.negative_log_posterior(at, x, y)[1]))
+
+
+def test_fit_finds_a_better_posterior_than_the_modes_of_the_prior_and_a_stationary_point():
+    points, values = data(MIXED, 40)
+    process = GaussianProcess(MIXED)
+    fitted = process.fit(points, values, np.random.default_rng(0)).draws[0]
+    x, y = process.kernel.features(points), (values - np.mean(values)) / np.std(values)
+    value, gradient = process.negative_log_posterior(fitted, x, y)
+    assert value < process.negative_log_posterior(process.prior_mean, x, y)[0] - 1
+    assert np.linalg.norm(gradient) < 0.1
+
+
+def test_fit_tells_the_columns_that_matter_from_the_others():
+    space = SearchSpace.from_nni({"x": UNIT, "y": UNIT, "a": MIXED_JSON["kind"], "b": MIXED_JSON["kind"]})
+    points = space.sample_points(60, np.random.default_rng(0))
+    values = np.sin(6 * points[:, 0]) + np.array([0, 1, -1, 2])[points[:, 2].astype(int)]
+    x, y, a, b = GaussianProcess(space).fit(points, values, np.random.default_rng(0)).draws[0][:4]
+    assert y > x + 1
+    assert b > a + 1
+
+
+def test_conditioning_is_the_same_as_having_seen_the_values_from_the_start():
+    points, values = data(MIXED, 30)
+    process = GaussianProcess(MIXED)
+    first = process.fit(points, values, np.random.default_rng(0))
+    more, more_values = data(MIXED, 5, seed=9)
+    conditioned = first.condition(more[:2], more_values[:2]).condition(more[2:], more_values[2:])
+    # the same standardisation, so that the hyperparameters mean the same
+    location, scale = location_and_scale(values)
+    everything = gaussian_process.GaussianProcessPosterior(
+        process.kernel,
+        np.concatenate([points, more]),
+        np.concatenate([values, more_values]),
+        first.draws,
+        location,
+        scale,
+    )
+    new = MIXED.sample_points(20, np.random.default_rng(3))
+    np.testing.assert_allclose(conditioned.predict(new).mean, everything.predict(new).mean, atol=1e-9)
+    np.testing.assert_allclose(conditioned.predict(new).std, everything.predict(new).std, atol=1e-9)
+
+
+def test_believing_its_own_mean_leaves_the_mean_and_lowers_the_deviation():
+    points, values = data(MIXED, 30)
+    posterior = GaussianProcess(MIXED).fit(points, values, np.random.default_rng(0))
+    pending = MIXED.sample_points(4, np.random.default_rng(5))
+    believer = posterior.condition(pending, posterior.predict(pending).mean[0])
+    new = np.concatenate([pending, MIXED.sample_points(20, np.random.default_rng(3))])
+    np.testing.assert_allclose(believer.predict(new).mean, posterior.predict(new).mean, atol=1e-6)
+    assert np.all(believer.predict(new).std <= posterior.predict(new).std + 1e-9)
+    assert np.all(believer.predict(pending).std < 0.9 * posterior.predict(pending).std)
+
+
+def test_each_draw_of_hyperparameters_gives_its_own_row():
+    points, values = data(REALS, 20)
+    process = GaussianProcess(REALS)
+    draws = [process.prior_mean, process.prior_mean + 0.5]
+    new = REALS.sample_points(5, np.random.default_rng(1))
+    both = process.posterior(points, values, draws).predict(new)
+    assert both.mean.shape == both.std.shape == (2, 5)
+    for i, draw in enumerate(draws):
+        alone = process.posterior(points, values, [draw]).predict(new)
+        np.testing.assert_allclose(both.mean[i], alone.mean[0])
+        np.testing.assert_allclose(both.std[i], alone.std[0])
+
+
+def test_with_many_observations_hyperparameters_come_from_some_but_predictions_from_all(monkeypatch):
+    monkeypatch.setattr(gaussian_process, "LARGEST_FIT", 20)
+    points, values = data(REALS, 60)
+    process = GaussianProcess(REALS)
+    fitted = process.fit(points, values, np.random.default_rng(0))
+    new = REALS.sample_points(10, np.random.default_rng(1))
+    exact = process.posterior(points, values, list(fitted.draws)).predict(new)
+    np.testing.assert_allclose(fitted.predict(new).mean, exact.mean)
+    np.testing.assert_allclose(fitted.predict(new).std, exact.std)
+    unlimited = 3 + 2 * np.sin(4 * new[:, 0]) + new[:, 1] ** 2
+    assert np.sqrt(np.mean((fitted.predict(new).mean[0] - unlimited) ** 2)) < 0.2
+
+
+def test_jitter_makes_a_singular_matrix_factorable_and_no_jitter_is_added_to_a_good_one():
+    good = np.array([[1.0, 0.5], [0.5, 1.0]])
+    np.testing.assert_array_equal(cholesky(good, 0.1), np.linalg.cholesky(good + 0.1 * np.eye(2)))
+    singular = np.ones((3, 3)) - 1e-12 * np.eye(3)
+    lower = cholesky(singular, 0.0)
+    np.testing.assert_allclose(lower @ lower.T, singular, atol=2e-4)
+    with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
+        cholesky(np.array([[1.0, 2.0], [2.0, 1.0]]), 0.0)
+
+
+def test_it_learns_in_the_policy_space_what_depends_on_few_columns():
+    space = SearchSpace.from_nni(policy_json())
+    rng = np.random.default_rng(0)
+    points = space.sample_points(150, rng)
+    names = [column.name for column in space.columns]
+
+    def truth(x):
+        return 3 * x[:, names.index("prob1_1")] + (x[:, names.index("operation2_1")] < 8)
+
+    posterior = GaussianProcess(space).fit(points[:120], truth(points[:120]), rng)
+    held_out = truth(points[120:])
+    error = posterior.predict(points[120:]).mean[0] - held_out
+    assert np.mean(error**2) < 0.5 * np.var(held_out)

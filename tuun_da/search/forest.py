@@ -1,0 +1,70 @@
+"""A random forest with variance. The only file that imports scikit-learn.
+
+Mean and variance of a forest are those of the mixture of its leaves (Hutter et al. 2014, section 4.3.2): the variance
+is the mean of the variances within the leaves plus the variance of the means between the trees.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.ensemble import RandomForestRegressor
+
+from tuun_da.search.domains import Floats
+from tuun_da.search.prediction import Prediction
+from tuun_da.search.space import SearchSpace
+
+TREES = 64
+SHARE_OF_COLUMNS = 5 / 6  # tried at each split, as in SMAC
+
+
+class RandomForest:
+    """Regression trees on bootstrap samples, categorical columns as one indicator for each option."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._columns = space.columns
+
+    def fit(self, points: Floats, values: Floats, rng: np.random.Generator) -> ForestPosterior:
+        return ForestPosterior(self, points, values, int(rng.integers(2**31)))
+
+    def features(self, points: Floats) -> Floats:
+        """Points (n, d) with indicators in place of categories; an inactive column has none set."""
+        parts = []
+        for i, column in enumerate(self._columns):
+            codes = points[:, i, None]
+            parts.append((codes == np.arange(column.categories)).astype(np.float64) if column.is_categorical else codes)
+        return np.hstack(parts)
+
+
+class ForestPosterior:
+    """A fitted forest, which remembers what it was fitted to and with which seed."""
+
+    def __init__(self, forest: RandomForest, points: Floats, values: Floats, seed: int) -> None:
+        self._forest, self._points, self._values, self._seed = forest, points, values, seed
+        self._scale = float(np.max(np.abs(values))) or 1.0  # squares of the largest floats would overflow
+        self.trees = RandomForestRegressor(
+            n_estimators=TREES, max_features=SHARE_OF_COLUMNS, random_state=seed, n_jobs=1
+        ).fit(forest.features(points), values / self._scale)
+
+    def predict(self, points: Floats) -> Prediction:
+        features = self._forest.features(points).astype(np.float32)  # what trees use inside; once for all of them
+        means, variances = [], []
+        for tree in self.trees.estimators_:
+            leaves = tree.tree_.apply(features)
+            means.append(tree.tree_.value[leaves, 0, 0])
+            variances.append(tree.tree_.impurity[leaves])  # with squared error: the variance within the leaf
+        mean = np.mean(means, axis=0)
+        variance = np.mean(variances, axis=0) + np.var(means, axis=0)
+        return Prediction(self._scale * mean[None, :], self._scale * np.sqrt(np.maximum(variance, 0.0))[None, :])
+
+    def condition(self, points: Floats, values: Floats) -> ForestPosterior:
+        """The forest, grown again from the same seed, that has seen the values as if they were observed.
+
+        Trees have no exact conditioning. With values that the forest predicted itself (the kriging believer of
+        Ginsbourger et al. 2010), growing again draws the trees together at the points, which lowers the variance there.
+        """
+        return ForestPosterior(
+            self._forest,
+            np.concatenate([self._points, points]),
+            np.concatenate([self._values, values]),
+            self._seed,
+        )

@@ -1,0 +1,237 @@
+"""Optimizer: the search loop's memory. It proposes settings, learns values, and always maximizes.
+
+    params = optimizer.ask(7)
+    optimizer.tell(7, train(params))
+
+It does no I/O, starts no thread and takes no lock: whoever calls it from several threads locks around it.
+
+A suggestion is a function of the seed, of how many suggestions were made before, and of the observations and running
+trials in their order. So an optimizer that was rebuilt from a record of them (``tell`` or ``add`` for the finished
+ones, ``restore_running``, ``restore(asked=...)``) goes on as the old one would have.
+"""
+
+from __future__ import annotations
+
+import copy
+import secrets
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from tuun_da.errors import ConfigError, TuunDaError
+from tuun_da.search.acquisition import find_acquisition
+from tuun_da.search.domains import Floats, finite_number
+from tuun_da.search.initial_design import latin_hypercube
+from tuun_da.search.maximize import draw_new_point, maximize
+from tuun_da.search.prediction import Posterior
+from tuun_da.search.space import SearchSpace
+from tuun_da.search.surrogate import SURROGATES, make_surrogate
+
+RANDOM = "random"
+RECOMMENDS_FOR_RANDOM = "gp"
+PARENTS = 8  # of the observed points, the best by the model: around them the maximizer starts
+
+# Streams of chance; each draw comes from (seed, stream, number within the stream), never from what was drawn before.
+_DESIGN, _ASK, _RECOMMEND = range(3)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A finished trial: the parameters that it ran, its value, and its id; the id is None for one from elsewhere."""
+
+    params: Mapping[str, Any]
+    value: float
+    id: Hashable | None = None
+
+
+class Optimizer:
+    """Bayesian optimization over ``space``.
+
+    ``surrogate`` is "gp", "forest" or "random": pure random search, which draws every setting from the prior and has a
+    "gp" only to recommend. With the other two, the first ``n_initial`` trials, counting running ones and those from
+    elsewhere, come from a Latin hypercube, and further ones as long as there is no observation. ``seed`` None is a
+    fresh one.
+
+    Raises ConfigError for a setting that it cannot use.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        surrogate: str = "gp",
+        acquisition: str = "logei",
+        n_initial: int = 10,
+        seed: int | None = None,
+    ) -> None:
+        if not isinstance(space, SearchSpace):
+            raise ConfigError(f"space must be a SearchSpace, got {space!r}")
+        names = (*SURROGATES, RANDOM)
+        if surrogate not in names:
+            raise ConfigError(f"surrogate must be one of {', '.join(names)}; got {surrogate!r}")
+        if not _is_integer(n_initial) or n_initial < 1:
+            raise ConfigError(f"n_initial must be an integer of at least 1, got {n_initial!r}")
+        if seed is not None and (not _is_integer(seed) or seed < 0):
+            raise ConfigError(f"seed must be an integer of at least 0 or None, got {seed!r}")
+        self.space = space
+        self.seed = secrets.randbits(32) if seed is None else int(seed)
+        self._is_random = surrogate == RANDOM
+        self._surrogate = make_surrogate(RECOMMENDS_FOR_RANDOM if surrogate == RANDOM else surrogate, space)
+        self._acquisition = find_acquisition(acquisition)
+        self._n_initial = int(n_initial)
+        self._asked = 0
+        self._observations: list[Observation] = []
+        self._observed_points: list[Floats] = []
+        self._running: dict[Hashable, dict[str, Any]] = {}
+        self._finished: dict[Hashable, float] = {}
+
+    @property
+    def asked(self) -> int:
+        """How many times ``ask`` has made a suggestion, the calls before a ``restore`` included."""
+        return self._asked
+
+    @property
+    def observations(self) -> tuple[Observation, ...]:
+        """All finished trials, in the order in which they came. Copies: changing them changes nothing here."""
+        return tuple(copy.deepcopy(self._observations))
+
+    @property
+    def running(self) -> Mapping[Hashable, Mapping[str, Any]]:
+        """The parameters of the running trials by id, in the order in which they began. A copy, read-only."""
+        return MappingProxyType(copy.deepcopy(self._running))
+
+    def ask(self, id: Hashable) -> dict[str, Any]:
+        """The parameters for a new trial, which counts as running from now on.
+
+        They differ from those of all finished and running trials, unless a finite space has no others left; then they
+        differ from those that are running, if they can. Raises TuunDaError if a trial of that id runs or has finished.
+        """
+        self._refuse_known(id)
+        point = self._suggest()
+        params = self.space.decode(point)
+        self._running[id] = params
+        self._asked += 1
+        return copy.deepcopy(params)
+
+    def tell(self, id: Hashable, value: float, params: Mapping[str, Any] | None = None) -> None:
+        """Trial ``id`` has finished with ``value``; larger is better.
+
+        ``params`` are what it really ran, if that is known; they win over what was asked. With them, the id may be
+        unknown. Raises TuunDaError, and changes nothing, for an id that has finished already, for an unknown one
+        without ``params``, for a value that is not a finite number, and (SearchSpaceError) for invalid ``params``.
+        """
+        if id in self._finished:
+            raise TuunDaError(f"trial {id!r} has finished already, with value {self._finished[id]:g}; got {value!r}")
+        if params is None and id not in self._running:
+            raise TuunDaError(f"trial {id!r} is not running, so its value needs the parameters that it ran; got None")
+        self._observe(self._running[id] if params is None else params, value, id, f"trial {id!r}")
+        self._running.pop(id, None)
+
+    def forget(self, id: Hashable) -> None:
+        """Trial ``id`` will not finish: its point is free again. An id that does not run is no error."""
+        self._running.pop(id, None)
+
+    def add(self, params: Mapping[str, Any], value: float) -> None:
+        """Learn a result from elsewhere. Raises TuunDaError as ``tell`` does."""
+        self._observe(params, value, None, "a trial from elsewhere")
+
+    def restore_running(self, id: Hashable, params: Mapping[str, Any]) -> None:
+        """Trial ``id`` with ``params`` runs, although this optimizer has not been asked for it: after a restart.
+
+        Raises TuunDaError if a trial of that id runs or has finished, or (SearchSpaceError) for invalid ``params``.
+        """
+        self._refuse_known(id)
+        self.space.validate(params)
+        self._running[id] = copy.deepcopy(dict(params))
+
+    def restore(self, *, asked: int) -> None:
+        """Go on with the chance of the suggestion after ``asked`` earlier ones: after a restart. Raises ConfigError."""
+        if not _is_integer(asked) or asked < 0:
+            raise ConfigError(f"asked must be an integer of at least 0, got {asked!r}")
+        self._asked = int(asked)
+
+    def recommend(self) -> dict[str, Any]:
+        """Of the parameters of the finished trials, those with the best posterior mean: not the luckiest value.
+
+        Raises TuunDaError if no trial has finished.
+        """
+        if not self._observations:
+            raise TuunDaError("a recommendation needs at least one finished trial, got none")
+        points, values = self._data()
+        means = _mean(self._surrogate.fit(points, values, self._generator(_RECOMMEND, 0)), points)
+        best = max(range(len(means)), key=lambda i: (means[i], values[i]))
+        return copy.deepcopy(dict(self._observations[best].params))
+
+    def _suggest(self) -> Floats:
+        rng = self._generator(_ASK, self._asked)
+        running = [self.space.encode(params) for params in self._running.values()]
+        excluded = self._excluded(running)
+        if self._is_random:
+            return draw_new_point(self.space, rng, excluded)
+        if len(self._observations) + len(running) < self._n_initial or not self._observations:
+            block, place = divmod(self._asked, self._n_initial)
+            design = latin_hypercube(self.space, self._n_initial, self._generator(_DESIGN, block))
+            point = np.asarray(design[place])
+            is_new = self.space.keys(point[None, :])[0] not in excluded
+            return point if is_new else draw_new_point(self.space, rng, excluded)
+        points, values = self._data()
+        posterior = self._surrogate.fit(points, values, rng)
+        if running:
+            posterior = posterior.condition(np.array(running), _mean(posterior, np.array(running)))
+        means = _mean(posterior, points)
+        best = float(np.max(means))  # by the model, since the largest value observed is largest by luck, too
+        return maximize(
+            lambda candidates: self._acquisition(posterior.predict(candidates), best),
+            self.space,
+            rng,
+            parents=points[np.argsort(-means, kind="stable")[:PARENTS]],
+            excluded=excluded,
+        )
+
+    def _excluded(self, running: list[Floats]) -> set[bytes]:
+        """Keys of the points that must not be proposed, as many as a finite space can do without."""
+        size = self.space.size
+        busy = {self.space.keys(point[None, :])[0] for point in running}
+        seen = busy | {self.space.keys(point[None, :])[0] for point in self._observed_points}
+        for excluded in (seen, busy):
+            if size is None or len(excluded) < size:
+                return excluded
+        return set()
+
+    def _observe(self, params: Mapping[str, Any], value: float, id: Hashable | None, who: str) -> None:
+        number = finite_number(value)
+        if number is None:
+            raise TuunDaError(f"the value of {who} must be a finite number, got {value!r}")
+        point = self.space.encode(params)
+        self._observed_points.append(point)
+        self._observations.append(Observation(copy.deepcopy(dict(params)), number, id))
+        if id is not None:
+            self._finished[id] = number
+
+    def _refuse_known(self, id: Hashable) -> None:
+        if id is None:
+            raise TuunDaError("the id of a trial must not be None")
+        if id in self._running:
+            raise TuunDaError(f"trial {id!r} is running already")
+        if id in self._finished:
+            raise TuunDaError(f"trial {id!r} has finished already; a new trial needs a new id")
+
+    def _data(self) -> tuple[Floats, Floats]:
+        """Points (n, d) and values (n,) of the finished trials."""
+        values = np.array([observation.value for observation in self._observations])
+        return np.array(self._observed_points), values
+
+    def _generator(self, stream: int, number: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(stream, number)))
+
+
+def _mean(posterior: Posterior, points: Floats) -> Floats:
+    """The posterior mean (n,) over the hyperparameters."""
+    return np.asarray(np.mean(posterior.predict(points).mean, axis=0))
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)

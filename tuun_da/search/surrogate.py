@@ -1,0 +1,50 @@
+"""The Surrogate protocol, and the table of surrogates by name.
+
+A surrogate is made for a search space and fitted to observations; only the posterior that ``fit`` returns can predict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+
+from tuun_da.errors import ConfigError
+from tuun_da.search.domains import Floats
+from tuun_da.search.prediction import Posterior
+from tuun_da.search.space import SearchSpace
+
+
+class Surrogate(Protocol):
+    """A model of the objective over the points of a search space."""
+
+    def fit(self, points: Floats, values: Floats, rng: np.random.Generator) -> Posterior:
+        """The posterior after values (n,), n >= 1, at points (n, d). All its chance comes from ``rng``."""
+        ...
+
+
+def _gaussian_process(space: SearchSpace) -> Surrogate:
+    from tuun_da.search.gaussian_process import GaussianProcess
+
+    return GaussianProcess(space)
+
+
+def _random_forest(space: SearchSpace) -> Surrogate:
+    from tuun_da.search.forest import RandomForest  # imports scikit-learn, which the others can do without
+
+    return RandomForest(space)
+
+
+SURROGATES: Mapping[str, Callable[[SearchSpace], Surrogate]] = MappingProxyType(
+    {"gp": _gaussian_process, "forest": _random_forest}
+)
+"""Makers of surrogates by name. A module is loaded when its surrogate is made."""
+
+
+def make_surrogate(name: str, space: SearchSpace) -> Surrogate:
+    """The surrogate of this name for ``space``. Raises ConfigError."""
+    if name not in tuple(SURROGATES):  # a tuple, so that an unhashable name is an error like any other
+        raise ConfigError(f"surrogate must be one of {', '.join(SURROGATES)}; got {name!r}")
+    return SURROGATES[name](space)
