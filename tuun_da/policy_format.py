@@ -183,8 +183,8 @@ class PolicyRecord:
         try:
             with open(path, "rb") as file:
                 raw = file.read(MAX_FILE_BYTES + 1)
-        except OSError as error:
-            raise PolicyError(f"policy file {path} cannot be read: {error.strerror}") from None
+        except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+            raise PolicyError(f"policy file {path} cannot be read: {getattr(error, 'strerror', error)}") from None
         if len(raw) > MAX_FILE_BYTES:
             raise PolicyError(f"policy file {path} is larger than {MAX_FILE_BYTES} bytes")
         try:

@@ -22,6 +22,7 @@ import psutil
 from tuun_da.engines.loopback import loopback_node_options
 from tuun_da.engines.nni_config import NniConfig
 from tuun_da.engines.nni_tuner import ERROR_NAME, JOURNAL_NAME
+from tuun_da.engines.study import NO_RESULT
 from tuun_da.errors import ExperimentError, JournalError
 from tuun_da.search.history import JournalContent, TrialState, read_journal
 
@@ -150,7 +151,7 @@ class NniExperiment:
         journal = self.journal()
         if journal is not None:
             for trial in journal.trials:
-                if trial.error and trial.details:
+                if trial.error and trial.error != NO_RESULT:
                     return f"Trial {trial.id}: {trial.error}"
         for job in jobs:
             log = self.folder / "environments" / "local-env" / "trials" / job.trialJobId / "trial.stderr"

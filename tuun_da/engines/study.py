@@ -28,6 +28,8 @@ from tuun_da.search.space import SearchSpace
 
 _logger = logging.getLogger(__name__)
 
+NO_RESULT = "the trial ended without a final result; its stderr may say why"
+
 
 class Study:
     """Made by ``open``. A finished trial is on disk when ``finish`` returns."""
@@ -216,7 +218,7 @@ class Study:
                         parameters=self._optimizer.running[trial_id],
                         state=TrialState.FAILED,
                         ended=time.time(),
-                        error="the trial ended without a final result; its stderr may say why",
+                        error=NO_RESULT,
                     )
                 )
 

@@ -1,0 +1,141 @@
+"""What a policy does to batches, under a draw and in one compiled graph."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from augment_samples import make_images, make_policy, seeded
+from torch import Tensor
+from torchvision_oracle import BLENDED, EXACT, expected
+
+from tuun_da import Operation, Policy, SubPolicy
+from tuun_da.augment.policy import PolicyDraw
+from tuun_da.errors import PolicyError
+from tuun_da.operations import OPERATION_TYPES
+
+
+def replay(policy: Policy, image: Tensor, draw: PolicyDraw, i: int) -> Tensor:
+    """What ``draw`` says of image i, done by torchvision, one operation at a time."""
+    sub_policy = policy.record.sub_policies[int(draw.sub_policy[i])]
+    for j, operation in enumerate(sub_policy.operations):
+        if draw.taken[i, j]:
+            sign = draw.sign[i, j].item() if OPERATION_TYPES[operation.type].signed else 1.0
+            image = expected(operation.type, image, sign * operation.value, tuple(draw.chance[i, j].tolist()))
+    return image
+
+
+@pytest.mark.parametrize("per", ["batch", "image"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_batch_gets_what_its_draw_says_in_order(per: str, channels: int) -> None:
+    policy, generator = make_policy(per), seeded(1)
+    images = make_images(channels=channels) / 255
+    for _ in range(12 if per == "batch" else 3):
+        draw = policy.draw(len(images), generator)
+        result = policy.transform(images, draw)
+        for i, image in enumerate(images):
+            apart = (result[i] - replay(policy, image, draw, i)).abs() * 255
+            # posterize, solarize and equalize turn the last bit of what came before into a level, or into white
+            assert (apart > 0.05).double().mean() < 0.01
+
+
+def test_uint8_batches_are_exact_where_every_operation_is() -> None:
+    exact = [name for name in EXACT if name != "randomHorizontalFlip"]
+    policy = Policy.from_sub_policies(
+        [SubPolicy((Operation(a, 0.7, 0.4), Operation(b, 0.7, 0.8))) for a in exact for b in exact], per="image"
+    )
+    images = make_images(200, size=(20, 20))
+    draw = policy.draw(200, seeded(2))
+    result = policy.transform(images, draw)
+    assert all(torch.equal(result[i], replay(policy, image, draw, i)) for i, image in enumerate(images))
+    assert (result != images).flatten(1).any(1).sum() > 100
+
+
+@pytest.mark.parametrize("order", [("invert", "solarize"), ("solarize", "invert")])
+def test_operations_apply_in_order(order: tuple[str, str]) -> None:
+    policy = Policy.from_sub_policies([SubPolicy(tuple(Operation(name, 1.0, 0.7) for name in order))])
+    images = torch.tensor([10, 200], dtype=torch.uint8).view(1, 1, 1, 2)
+    by_hand = {("invert", "solarize"): [10, 55], ("solarize", "invert"): [245, 200]}  # threshold 76.8
+    assert policy(images).flatten().tolist() == by_hand[order]
+
+
+@pytest.mark.parametrize("per", ["batch", "image"])
+@pytest.mark.parametrize("n", [0, 1])
+def test_batches_of_0_and_1(per: str, n: int) -> None:
+    images = make_images(2)[:n]
+    policy = make_policy(per)
+    for seed in range(20):
+        result = policy(images, generator=seeded(seed))
+        assert (result.shape, result.dtype) == (images.shape, images.dtype)
+
+
+def test_common_sub_policy_only_saves_work() -> None:
+    policy, images = make_policy("batch"), make_images()
+    for seed in range(8):
+        draw = policy.draw(len(images), seeded(seed))
+        unknown = PolicyDraw(draw.sub_policy, draw.taken, draw.sign, draw.chance, common=None)
+        assert torch.equal(policy.transform(images, draw), policy.transform(images, unknown))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_input_is_neither_changed_nor_returned(share: float) -> None:
+    images = make_images()
+    before = images.clone()
+    policy = make_policy(unchanged_share=share)
+    result = policy(images, generator=seeded())
+    result.zero_()
+    assert torch.equal(images, before)
+
+
+def test_memory_format_does_not_change_the_result() -> None:
+    policy, images = make_policy(), make_images(96) / 255
+    result = policy(images, generator=seeded())
+    last = policy(images.contiguous(memory_format=torch.channels_last), generator=seeded())
+    assert torch.equal(result, last)
+    assert last.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32], ids=str)
+def test_a_fixed_policy_compiles_to_one_graph_with_the_same_result(dtype: torch.dtype) -> None:
+    policy = make_policy()
+    images = make_images() if dtype == torch.uint8 else make_images() / 255
+    draw = policy.draw(len(images), seeded())
+    compiled = torch.compile(policy.transform, fullgraph=True, backend="eager")
+    assert torch.equal(compiled(images, draw), policy.transform(images, draw))
+
+
+def test_gradients_flow_to_the_images() -> None:
+    policy = Policy.from_sub_policies([SubPolicy((Operation("rotate", 1.0, 0.5), Operation("contrast", 1.0, 0.5)))])
+    images = (make_images(2) / 255).requires_grad_()
+    policy(images).sum().backward()
+    assert images.grad is not None
+    assert images.grad.abs().sum() > 0
+
+
+def test_training_mode_makes_no_difference_and_there_is_no_state() -> None:
+    policy, images = make_policy(), make_images()
+    training = policy.train()(images, generator=seeded())
+    assert torch.equal(training, policy.eval()(images, generator=seeded()))
+    assert policy.state_dict() == {}
+    assert list(policy.parameters()) + list(policy.buffers()) == []
+    assert isinstance(policy, torch.nn.Module)
+
+
+def test_a_draw_must_fit() -> None:
+    policy, images = make_policy(), make_images(5)
+    with pytest.raises(PolicyError, match="the draw must be for the batch of 5 images, got one for 4"):
+        policy.transform(images, policy.draw(4))
+    short = Policy.from_sub_policies([SubPolicy((Operation("invert", 1.0, 0.0),))])
+    with pytest.raises(PolicyError, match="sub-policies of 2 operations, got one for 1"):
+        policy.transform(images, short.draw(5))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_blended_operations_round_as_torchvision_does_in_a_whole_policy(channels: int) -> None:
+    policy = Policy.from_sub_policies([SubPolicy((Operation(name, 1.0, 0.35),)) for name in BLENDED], per="image")
+    images = make_images(64, channels)
+    draw = policy.draw(64, seeded())
+    result = policy.transform(images, draw)
+    for i, image in enumerate(images):
+        apart = (result[i].int() - replay(policy, image, draw, i).int()).abs()
+        assert apart.max() <= 1
+        assert (apart > 0).double().mean() < 0.02

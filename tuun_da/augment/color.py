@@ -1,0 +1,125 @@
+"""The operations that change colours and leave every pixel in its place.
+
+Each takes ``images`` (n, c, h, w), uint8 or float in [0, 1], and ``value`` (n,), the setting of each image in the unit
+of its row in ``OPERATION_TYPES``, sign included; it returns new images of the same type. On uint8 they give what
+torchvision's functionals give. Float images follow the same definitions without rounding in between; where an
+operation is about levels (posterize, solarize, equalize), a float pixel counts as the nearest of the 256.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tuun_da.augment.pixels import each_image, from_levels, from_working, to_levels, to_working, white
+
+
+def brightness(images: Tensor, value: Tensor) -> Tensor:
+    """Multiply by ``1 + value``: -1 is black."""
+    return from_working(to_working(images) * (1.0 + each_image(value, images)), images, rounded=False)
+
+
+def color(images: Tensor, value: Tensor) -> Tensor:
+    """Saturation ``1 + value``: -1 is grey. Images of one channel have no colour and stay as they are."""
+    if images.shape[1] == 1:
+        return images
+    return _blend(to_working(images), _grayscale(images), value, images)
+
+
+def contrast(images: Tensor, value: Tensor) -> Tensor:
+    """Contrast ``1 + value`` about the mean grey of the image: -1 is flat."""
+    # Summed in float64, so that an image gives the same mean alone, in a batch and in any memory format.
+    mean = _grayscale(images).mean(dim=(1, 2, 3), keepdim=True, dtype=torch.float64)
+    pixels = to_working(images)
+    return _blend(pixels, mean.to(pixels.dtype), value, images)
+
+
+def sharpness(images: Tensor, value: Tensor) -> Tensor:
+    """Sharpness ``1 + value``: -1 is smoothed with (1 1 1, 1 5 1, 1 1 1) / 13.
+
+    The outermost pixels have no full neighbourhood and stay as they are, and so do images under 3 pixels high or wide.
+    """
+    height, width = images.shape[-2:]
+    if height < 3 or width < 3:
+        return images
+    pixels = to_working(images)
+    inner = pixels[..., 1:-1, 1:-1]
+    # Nine shifted sums, not a convolution: cuDNN computes that in TF32, which is off by whole levels.
+    total = 4.0 * inner
+    for top in range(3):
+        for left in range(3):
+            total = total + pixels[..., top : top + height - 2, left : left + width - 2]
+    smooth = total / 13.0
+    if not images.is_floating_point():
+        smooth = smooth.round()
+    # clone, and then write inside: concatenating the frame back would take four more copies
+    sharpened = pixels.clone()
+    sharpened[..., 1:-1, 1:-1] = inner - (smooth - inner) * each_image(value, images)
+    return from_working(sharpened, images, rounded=False)
+
+
+def posterize(images: Tensor, value: Tensor) -> Tensor:
+    """Keep the ``value`` highest of the 8 bits, a whole number from 0 to 8."""
+    bits = value.round().clamp(0.0, 8.0).view(-1, 1, 1, 1)
+    mask = (256.0 - torch.exp2(8.0 - bits)).to(torch.uint8)
+    return torch.where(bits >= 8.0, images, from_levels(to_levels(images) & mask, images))
+
+
+def solarize(images: Tensor, value: Tensor) -> Tensor:
+    """Invert the pixels at or above the threshold ``value`` of 255: 256 changes none, 0 inverts all."""
+    return torch.where(to_levels(images) >= value.view(-1, 1, 1, 1), _inverted(images), images)
+
+
+def invert(images: Tensor, value: Tensor) -> Tensor:
+    """White less the pixel. Has no magnitude."""
+    return _inverted(images)
+
+
+def autocontrast(images: Tensor, value: Tensor) -> Tensor:
+    """Stretch each channel to the full range; a channel of one value stays as it is. Has no magnitude."""
+    pixels = to_working(images)
+    darkest = pixels.amin(dim=(2, 3), keepdim=True)
+    brightest = pixels.amax(dim=(2, 3), keepdim=True)
+    flat = brightest == darkest
+    scale = (brightest - darkest) * (1.0 / white(images))
+    scale = torch.where(flat, torch.ones_like(scale), scale)
+    darkest = torch.where(flat, torch.zeros_like(darkest), darkest)
+    return from_working((pixels - darkest) / scale, images, rounded=False)
+
+
+def equalize(images: Tensor, value: Tensor) -> Tensor:
+    """Make the histogram of each channel as flat as Pillow's ``ImageOps.equalize`` does. Has no magnitude.
+
+    A channel that is too small or too uniform for it (fewer than 255 pixels below its brightest level) stays as it is.
+    """
+    n, channels, height, width = images.shape
+    levels = to_levels(images).reshape(n, channels, height * width).to(torch.int64)
+    histogram = torch.zeros((n, channels, 256), dtype=torch.int32, device=images.device)
+    histogram = histogram.scatter_add(2, levels, torch.ones_like(levels, dtype=torch.int32))
+    below_brightest = height * width - histogram.gather(2, levels.amax(dim=2, keepdim=True))
+    step = below_brightest // 255
+    # Pillow's table: entry k counts the pixels below level k, plus half a step, in whole steps.
+    pixels_below = histogram.cumsum(dim=2) - histogram
+    table = ((pixels_below + step // 2) // step.clamp(min=1)).clamp(0, 255).to(torch.uint8)
+    equalized = table.gather(2, levels).view(images.shape)
+    return torch.where(step.view(n, channels, 1, 1) > 0, from_levels(equalized, images), images)
+
+
+def _inverted(images: Tensor) -> Tensor:
+    return 1.0 - images if images.is_floating_point() else 255 - images
+
+
+def _grayscale(images: Tensor) -> Tensor:
+    """Luma (n, 1, h, w) in the working type, whole levels for uint8: torchvision's weights and order of sums."""
+    pixels = to_working(images)
+    if images.shape[1] == 1:
+        return pixels
+    red, green, blue = pixels.unbind(dim=1)
+    grey = red.mul(0.2989).add(green, alpha=0.587).add(blue, alpha=0.114).unsqueeze(1)
+    return grey if images.is_floating_point() else grey.floor()
+
+
+def _blend(pixels: Tensor, other: Tensor, value: Tensor, images: Tensor) -> Tensor:
+    """``pixels`` times 1 + value, plus ``other`` times -value."""
+    factor = 1.0 + each_image(value, images)
+    return from_working(torch.addcmul(pixels * factor, other, 1.0 - factor), images, rounded=False)

@@ -1,0 +1,55 @@
+"""How the operations read and write pixels: uint8 from 0 to 255, or any float type from 0 to 1.
+
+Arithmetic runs in float32 (float64 for float64 images) on the scale that the images came in, so that a factor of 1
+or an offset of 0 gives back the very same number.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+GREY = 128.0
+"""Mid-grey, of 255: what empty space is filled with."""
+
+
+def white(images: Tensor) -> float:
+    """The largest pixel value of images of this type."""
+    return 1.0 if images.is_floating_point() else 255.0
+
+
+def working_type(images: Tensor) -> torch.dtype:
+    """float32, or float64 for images that came so; half precision is too coarse for 256 levels."""
+    return torch.float64 if images.dtype == torch.float64 else torch.float32
+
+
+def to_working(images: Tensor) -> Tensor:
+    """The pixels in the type in which they are computed."""
+    return images.to(working_type(images))
+
+
+def from_working(pixels: Tensor, images: Tensor, *, rounded: bool) -> Tensor:
+    """The computed pixels, cut to the valid range, in the type of ``images``.
+
+    For uint8 they are rounded, or cut off when not ``rounded``: torchvision and Pillow round what they interpolate
+    and cut off what they blend.
+    """
+    pixels = pixels.clamp(0.0, white(images))
+    if rounded and not images.is_floating_point():
+        pixels = pixels.round()
+    return pixels.to(images.dtype)
+
+
+def to_levels(images: Tensor) -> Tensor:
+    """The nearest of the 256 levels for each pixel, as uint8."""
+    return (to_working(images) * 255.0).round().to(torch.uint8) if images.is_floating_point() else images
+
+
+def from_levels(levels: Tensor, images: Tensor) -> Tensor:
+    """Levels, as uint8, in the type of ``images``."""
+    return (levels.to(working_type(images)) / 255.0).to(images.dtype) if images.is_floating_point() else levels
+
+
+def each_image(value: Tensor, images: Tensor) -> Tensor:
+    """One number for each image, (n,), in the shape (n, 1, 1, 1) and the type in which ``images`` are computed."""
+    return value.to(working_type(images)).view(-1, 1, 1, 1)
