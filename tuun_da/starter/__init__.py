@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-PATTERNS = ("nni_configs/*.yml", "search_spaces/*.json", "trials/*.py")
+PATTERNS = ("nni_configs/*.yml", "nni_configs/register/*.yml", "search_spaces/*.json", "trials/*.py")
 
 
 def starter_files() -> dict[str, Path]:
