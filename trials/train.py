@@ -42,19 +42,16 @@ def main() -> int:
         settings |= {"train": train_config.to_dict(), "data": data_config.to_dict()}
 
         # Only now what takes seconds to import.
-        import torch
-
         from tuun_da.augment.named import build_transform
         from tuun_da.training.datasets import load_splits
-        from tuun_da.training.device import pick_device
+        from tuun_da.training.device import pick_device, set_threads
         from tuun_da.training.loop import EpochReport, train
 
         def on_epoch(report: EpochReport) -> None:
             curve.append(report.validation_accuracy)
             nni.report_intermediate_result(report.validation_accuracy)
 
-        if options.threads:
-            torch.set_num_threads(options.threads)
+        set_threads(options.threads)
         transform = build_transform(options.policy, policy_parameters)
         splits = load_splits(data_config)
         settings |= {"image_size": splits.image_size, "num_classes": splits.num_classes}

@@ -1,0 +1,322 @@
+"""The training loop learns, is repeatable, leaves no trace, and reports a ruined training in words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from made_images import striped_splits
+from torch import nn
+
+from tuun_da.errors import ConfigError, TrainingError
+from tuun_da.training.batches import Batches, placed
+from tuun_da.training.loop import Autocast, Normalize, accuracy, train
+from tuun_da.training.models import build_model
+from tuun_da.training.schedule import TrainConfig, one_cycle
+
+CPU = torch.device("cpu")
+
+
+def config(**settings):
+    return TrainConfig(**{"model": "child_cnn", "epochs": 3, "batch_size": 10, "learning_rate": 0.02} | settings)
+
+
+@pytest.mark.parametrize(("model", "epochs"), [("child_cnn", 12), ("basenet_resnet18", 4)])
+def test_it_learns_what_can_be_learnt(model, epochs):
+    result = train(config(model=model, epochs=epochs), striped_splits(), None, CPU, evaluate_test=True)
+    assert result.score >= 0.9
+    assert result.test_accuracy >= 0.9
+    assert result.train_losses[-1] < result.train_losses[0] / 2
+
+
+def test_labels_without_a_pattern_cannot_be_learnt():
+    splits = striped_splits(validation=200)
+    generator = torch.Generator().manual_seed(0)
+    splits.validation_labels[:] = splits.validation_labels[torch.randperm(200, generator=generator)]
+    assert abs(train(config(epochs=8), splits, None, CPU).score - 0.5) < 0.15
+
+
+def test_the_result_says_what_happened():
+    reports = []
+    result = train(config(epochs=4), striped_splits(), None, CPU, reports.append)
+    assert [report.epoch for report in reports] == [1, 2, 3, 4]
+    assert result.curve == tuple(report.validation_accuracy for report in reports)
+    assert result.train_losses == tuple(report.train_loss for report in reports)
+    assert result.train_accuracies == tuple(report.train_accuracy for report in reports)
+    assert result.score == result.curve[-1]
+    assert (result.epochs_done, result.planned_epochs, result.test_accuracy) == (4, 4, None)
+    assert 0 < sum(report.seconds for report in reports) <= result.seconds
+    rates = [one_cycle(4 * n - 0.5, total_steps=16, peak=0.02, warmup_share=0.2) for n in (1, 2, 3, 4)]
+    assert [report.learning_rate for report in reports] == pytest.approx(rates)
+
+
+def noisy(images, *, generator):
+    flip = torch.rand(len(images), generator=generator) < 0.5
+    return torch.where(flip[:, None, None, None], images.flip(3), images)
+
+
+@pytest.mark.parametrize("transform", [None, noisy])
+def test_the_same_seed_gives_the_same_curve_and_another_seed_another(transform):
+    splits = striped_splits(noise=90, validation=100)
+    first, again, other = (train(config(seed=seed), splits, transform, CPU) for seed in (0, 0, 1))
+    assert (first.curve, first.train_losses) == (again.curve, again.train_losses)
+    assert first.train_losses != other.train_losses
+
+
+def test_the_state_of_the_global_generator_neither_matters_nor_changes():
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = train(config(), striped_splits(), noisy, CPU)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert train(config(), striped_splits(), noisy, CPU).train_losses == first.train_losses
+
+
+def test_the_generator_is_restored_when_the_training_fails():
+    before = torch.get_rng_state()
+    with pytest.raises(TrainingError):
+        train(config(learning_rate=1e30), striped_splits(), None, CPU)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_transform_that_changes_nothing_changes_nothing_whatever_it_draws():
+    def idle(images, *, generator):
+        torch.rand(1000, generator=generator)
+        return images
+
+    splits = striped_splits()
+    idled, plain = (train(config(), splits, transform, CPU) for transform in (idle, None))
+    assert idled.train_losses == plain.train_losses
+    assert idled.curve == plain.curve
+
+
+def test_the_transform_gets_batches_of_training_images_anew_in_each_epoch():
+    splits = striped_splits(train=34)
+    seen, draws = [], []
+
+    def watching(images, *, generator):
+        assert images.dtype == torch.uint8
+        seen.append(images.clone())
+        draws.append(torch.rand(1, generator=generator).item())
+        return images
+
+    train(config(epochs=2), splits, watching, CPU)
+    assert [tuple(images.shape) for images in seen] == [(10, 1, 8, 8)] * 6  # 4 images of 34 are left out
+    training = {image.numpy().tobytes() for image in splits.train_images}
+    epochs = [[image.numpy().tobytes() for images in half for image in images] for half in (seen[:3], seen[3:])]
+    assert all(len(set(epoch)) == 30 and set(epoch) <= training for epoch in epochs)
+    assert epochs[0] != epochs[1]
+    assert len(set(draws)) == 6
+
+
+def test_the_training_images_are_not_changed_by_a_transform_that_works_in_place():
+    splits = striped_splits()
+    before = splits.train_images.clone()
+    train(config(epochs=1), splits, lambda images, *, generator: images.zero_(), CPU)
+    assert torch.equal(splits.train_images, before)
+
+
+def test_neither_validation_nor_test_images_reach_the_transform_and_test_is_not_read():
+    splits = striped_splits()
+    splits.test_labels[:] = 99  # reading them would fail or show
+    ruined = train(config(), splits, lambda images, *, generator: torch.zeros_like(images), CPU)
+    assert ruined.test_accuracy is None
+    assert train(config(), splits, None, CPU, evaluate_test=True).test_accuracy == 0
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        lambda images, *, generator: images.float(),
+        lambda images, *, generator: images[:-1],
+        lambda images, *, generator: None,
+    ],
+)
+def test_a_transform_that_breaks_its_promise(transform):
+    with pytest.raises(TrainingError, match=r"must return a uint8 tensor of the shape \(10, 1, 8, 8\), got"):
+        train(config(), striped_splits(), transform, CPU)
+
+
+def test_a_loss_that_is_no_number_is_reported_in_words():
+    with pytest.raises(TrainingError, match=r"loss became (nan|inf) in epoch \d \(learning rate \S+\); a sm"):
+        train(config(learning_rate=1e8), striped_splits(), None, CPU)
+
+
+def test_a_network_that_is_ruined_by_its_last_step_gets_no_score():
+    # one step: its loss is finite, for it was computed before the weights became infinite
+    with pytest.raises(TrainingError, match="validation accuracy became nan in epoch 1"):
+        train(config(epochs=1, batch_size=64, learning_rate=1e38), striped_splits(), None, CPU)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_what_the_callback_raises_ends_the_training_after_the_epochs_it_heard_of(error):
+    reports = []
+
+    def stop(report):
+        reports.append(report)
+        if report.epoch == 2:
+            raise error
+
+    with pytest.raises(error):
+        train(config(epochs=9), striped_splits(), None, CPU, stop)
+    assert len(reports) == 2
+
+
+def test_data_smaller_than_a_batch_is_one_batch():
+    sizes = []
+
+    def watching(images, *, generator):
+        sizes.append(len(images))
+        return images
+
+    train(config(batch_size=64, epochs=3), striped_splits(train=14), watching, CPU)
+    assert sizes == [14, 14, 14]
+
+
+def test_one_image_over_a_full_batch_does_not_break_batch_normalization():
+    result = train(config(model="basenet_resnet18", epochs=1), striped_splits(train=21), None, CPU)
+    assert math.isfinite(result.train_losses[0])
+
+
+@pytest.mark.parametrize("name", ["momentum", "weight_decay", "label_smoothing", "warmup_share", "batch_size"])
+def test_every_setting_has_an_effect(name):
+    value = {"momentum": 0.0, "weight_decay": 0.1, "label_smoothing": 0.3, "warmup_share": 0.7, "batch_size": 20}[name]
+    splits = striped_splits()
+    usual, changed = (train(made, splits, None, CPU) for made in (config(), config(**{name: value})))
+    assert changed.train_losses != usual.train_losses
+
+
+def test_bfloat16_trains_too_and_is_another_arithmetic():
+    splits = striped_splits()
+    single, half = (train(config(epochs=10, precision=p), splits, None, CPU) for p in ("float32", "bfloat16"))
+    assert half.score >= 0.9
+    assert half.train_losses != single.train_losses
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "enabled"),
+    [("auto", "cpu", False), ("auto", "cuda", True), ("float32", "cuda", False), ("bfloat16", "cpu", True)],
+)
+def test_automatic_precision_is_bfloat16_on_a_gpu_only(precision, device, enabled):
+    assert Autocast(precision, torch.device(device)).enabled is enabled
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_normalized_training_images_have_mean_0_and_std_1_by_channel(memory_format, rng):
+    splits = striped_splits(channels=3)
+    images = splits.train_images.double() / 255
+    mean = tuple(images.mean(dim=(0, 2, 3)).tolist())
+    std = tuple(images.std(dim=(0, 2, 3), correction=0).tolist())
+    splits = replace(splits, mean=mean, std=std)
+    result = Normalize(splits, CPU, memory_format)(splits.train_images)
+    assert result.is_contiguous(memory_format=memory_format)
+    assert result.dtype == torch.float32
+    torch.testing.assert_close(result.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(result.std(dim=(0, 2, 3), correction=0), torch.ones(3), atol=1e-5, rtol=0)
+
+
+class Counting(nn.Module):
+    """Says for each image the class that its first pixel stands for; notes the mode and the batch sizes."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def forward(self, x):
+        self.calls.append((len(x), self.training, torch.is_inference_mode_enabled()))
+        return nn.functional.one_hot(x[:, 0, 0, 0].round().long(), 3).float()
+
+
+def test_the_network_trains_in_training_mode_in_every_epoch(monkeypatch):
+    modes = []
+
+    def build(name, **sizes):
+        model = build_model(name, **sizes)
+        model.register_forward_pre_hook(lambda module, inputs: modes.append(module.training))
+        return model
+
+    monkeypatch.setattr("tuun_da.training.loop.build_model", build)
+    train(config(epochs=2), striped_splits(), None, CPU)
+    assert modes == ([True] * 4 + [False]) * 2  # 40 images in batches of 10, then 20 in one of 20
+
+
+def test_accuracy_counts_every_image_once_in_evaluation_mode():
+    splits = striped_splits(channels=1)
+    splits = replace(splits, mean=(0.0,), std=(1 / 255,))
+    images = torch.tensor([0, 1, 2, 1, 0, 2, 2], dtype=torch.uint8).view(7, 1, 1, 1)
+    labels = torch.tensor([0, 1, 2, 0, 0, 1, 2])
+    model = Counting().train()
+    batches = Batches(images, labels, CPU, 3)
+    normalize = Normalize(splits, CPU, torch.contiguous_format)
+    assert accuracy(model, batches, normalize, Autocast("float32", CPU)) == 5 / 7
+    assert model.calls == [(3, False, True), (3, False, True), (1, False, True)]
+
+
+def test_batches_of_one_epoch_hold_different_images_in_an_order_of_the_generator():
+    images = torch.arange(23, dtype=torch.uint8).view(23, 1, 1, 1)
+    batches = placed(images, torch.arange(23), CPU, 5)
+    generator = torch.Generator().manual_seed(0)
+    epochs = [list(batches.shuffled(generator)) for _ in range(2)]
+    for epoch in epochs:
+        assert [len(labels) for _, labels in epoch] == [5, 5, 5, 5] == [batches.batch_size] * batches.full
+        assert all(torch.equal(images.flatten().long(), labels) for images, labels in epoch)
+        assert len({label for _, labels in epoch for label in labels.tolist()}) == 20
+    orders = [[label for _, labels in epoch for label in labels.tolist()] for epoch in epochs]
+    assert orders[0] != orders[1]
+    assert sorted(label for _, labels in batches.in_order() for label in labels.tolist()) == list(range(23))
+
+
+def test_an_unknown_model_is_a_setting_that_is_wrong():
+    with pytest.raises(ConfigError, match="model must be one of"):
+        train(config(model="resnet"), striped_splits(), None, CPU)
+
+
+def test_running_out_of_gpu_memory_is_said_in_words():
+    def hungry(images, *, generator):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    with pytest.raises(TrainingError, match="GPU memory ran out with model child_cnn and batch_size 10"):
+        train(config(), striped_splits(), hungry, CPU)
+
+
+@pytest.mark.cuda
+class TestOnAGpu:
+    """What the CPU cannot show. Data on the host stands for data that does not fit."""
+
+    DEVICE = torch.device("cuda")
+
+    @pytest.mark.parametrize("model", ["child_cnn", "basenet_resnet18"])
+    def test_it_learns_repeatably(self, model):
+        splits = striped_splits()
+        first, again = (train(config(model=model, epochs=8), splits, noisy_anywhere, self.DEVICE) for _ in range(2))
+        assert first.score >= 0.9
+        assert (first.curve, first.train_losses) == (again.curve, again.train_losses)
+
+    def test_global_generators_and_cudnn_switches_are_left_alone(self):
+        before = torch.get_rng_state(), torch.cuda.get_rng_state(), torch.backends.cudnn.benchmark
+        train(config(), striped_splits(), None, self.DEVICE)
+        after = torch.get_rng_state(), torch.cuda.get_rng_state(), torch.backends.cudnn.benchmark
+        assert torch.equal(before[0], after[0])
+        assert torch.equal(before[1], after[1])
+        assert before[2] == after[2]
+
+    def test_where_the_data_lies_changes_no_result(self, monkeypatch):
+        splits = striped_splits()
+        inside = train(config(), splits, None, self.DEVICE)
+        monkeypatch.setattr("tuun_da.training.batches.MAX_SHARE_OF_FREE_MEMORY", 0.0)
+        outside = train(config(), splits, None, self.DEVICE)
+        assert inside.train_losses == outside.train_losses
+
+    def test_a_network_gets_channels_last_and_bfloat16(self):
+        splits = striped_splits(channels=3).to("cuda")
+        images = Normalize(splits, torch.device("cuda", 0), torch.channels_last)(splits.train_images)
+        assert images.is_contiguous(memory_format=torch.channels_last)
+        with Autocast("auto", self.DEVICE)():
+            assert nn.Conv2d(3, 4, 3).cuda()(images).dtype == torch.bfloat16
+
+
+def noisy_anywhere(images, *, generator):
+    flip = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
+    return torch.where(flip[:, None, None, None], images.flip(3), images)

@@ -1,0 +1,102 @@
+"""Data sets by name or path: whole splits as uint8 tensors."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torchvision
+
+from tuun_da.errors import DataError
+from tuun_da.training.folder import load_folder
+from tuun_da.training.npz_file import load_npz
+from tuun_da.training.resizing import resized_array
+from tuun_da.training.settings import DataConfig
+from tuun_da.training.splits import LabelledImages, Source, Splits, make_splits
+
+
+def load_splits(config: DataConfig) -> Splits:
+    """The data set that ``config`` names, divided as it says, on the CPU. Raises DataError, ConfigError.
+
+    Images with equal pixels are on one side of every split; the same ``config`` gives the same splits.
+    """
+    return make_splits(SOURCES[config.kind](config), config)
+
+
+def load_digits(config: DataConfig) -> Source:
+    """The 1,797 digits of 8x8 pixels that come with scikit-learn, 0 to 16 scaled to 0 to 255; half of them are test."""
+    from sklearn import datasets as sklearn_datasets  # takes a second to import
+
+    digits = sklearn_datasets.load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None]
+    return Source(
+        name="digits",
+        class_names=tuple(str(name) for name in digits.target_names),
+        train=LabelledImages(resized_array(images, config.image_size), digits.target.astype(np.int64)),
+        default_test_share=0.5,
+    )
+
+
+def load_cifar(config: DataConfig) -> Source:
+    """CIFAR-10 or CIFAR-100: 50,000 images to train and validate, 10,000 to test, 32x32 pixels."""
+    kind = torchvision.datasets.CIFAR10 if config.data == "cifar10" else torchvision.datasets.CIFAR100
+    files = f"{kind.filename}, or what is in it, the folder {kind.base_folder}"
+    parts = {}
+    for split in ("train", "test"):
+        make = partial(kind, config.cache_folder, train=split == "train")
+        part = downloaded(config, make, kind.url, files)
+        images = resized_array(part.data.transpose(0, 3, 1, 2), config.image_size)
+        parts[split] = LabelledImages(images, np.array(part.targets, dtype=np.int64))
+        class_names = tuple(part.classes)
+    return Source(name=config.data, class_names=class_names, train=parts["train"], test=parts["test"])
+
+
+def load_svhn(config: DataConfig) -> Source:
+    """Street View House Numbers: 73,257 images to train and validate, 26,032 to test, 32x32 pixels."""
+    kind = torchvision.datasets.SVHN
+    files = " and ".join(kind.split_list[split][1] for split in ("train", "test"))
+    parts = {}
+    for split in ("train", "test"):
+        make = partial(kind, config.cache_folder, split=split)
+        part = downloaded(config, make, kind.split_list[split][0], files)
+        parts[split] = LabelledImages(resized_array(part.data, config.image_size), part.labels.astype(np.int64))
+    return Source(name="svhn", class_names=tuple("0123456789"), train=parts["train"], test=parts["test"])
+
+
+def downloaded(config: DataConfig, load: Callable[..., Any], url: str, files: str) -> Any:
+    """What ``load(download=False)`` gives, or ``load(download=True)`` where files are absent. Raises DataError."""
+    folder = config.cache_folder
+    with contextlib.suppress(RuntimeError):  # torchvision: not found or corrupted
+        return load(download=False)  # first without the lock, because a shared folder may be read-only
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / ".download.lock", "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # trials start together, and two downloads into one file spoil it
+            try:
+                return load(download=False)
+            except RuntimeError:
+                return load(download=True)
+    except (OSError, RuntimeError, EOFError) as error:  # URLError is an OSError
+        raise DataError(
+            f"data set {config.data} is not in {folder}, and {url} could not be downloaded ({error}). "
+            f"Without a network, put this into {folder}: {files}; "
+            "or name another folder with --data-dir or $TUUN_DA_DATA"
+        ) from error
+
+
+SOURCES: Mapping[str, Callable[[DataConfig], Source]] = MappingProxyType(
+    {
+        "digits": load_digits,
+        "cifar10": load_cifar,
+        "cifar100": load_cifar,
+        "svhn": load_svhn,
+        "folder": load_folder,
+        "npz": load_npz,
+    }
+)
+"""The reader of each kind of data set."""

@@ -1,0 +1,219 @@
+"""A folder of image files as a data set: a folder for each class, or train/, test/ and val/ with those in them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tuun_da.errors import DataError
+from tuun_da.training.image_files import IMAGE_SUFFIXES, read_images
+from tuun_da.training.resizing import stacked
+from tuun_da.training.settings import DataConfig
+from tuun_da.training.splits import LabelledImages, Source
+
+logger = logging.getLogger(__name__)
+
+SPLIT_FOLDERS = {
+    "train": "train",
+    "test": "test",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+}
+ONLY_CLASSIFICATION = "only image classification with one label for each image is supported"
+DETECTION_FOLDERS = frozenset({"annotations", "jpegimages", "segmentationclass", "segmentationobject"})
+DETECTION_PAIRS = (frozenset({"images", "labels"}), frozenset({"images", "masks"}))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The image files of one split: paths, and the class of each as a name."""
+
+    paths: list[Path]
+    class_of: list[str]
+
+
+def load_folder(config: DataConfig) -> Source:
+    """The data set in the folder ``config.path``. Raises DataError.
+
+    Hidden files, files that are no images, and links that lead out of the folder are left out; the latter two are
+    counted in ``ignored_files``.
+    """
+    root = config.path
+    if not root.is_dir():
+        raise DataError(f"data folder {root} {'is not a folder' if root.exists() else 'does not exist'}")
+    walker = Walker(root)
+    top = walker.folders(root)
+    refuse_detection(root, top)
+    split_folders = find_split_folders(root, top, walker)
+    if split_folders:
+        listings = {split: walker.listing(folder) for split, folder in split_folders.items()}
+    else:
+        listings = {"train": walker.listing(root)}
+    class_names = sorted(set(listings["train"].class_of))
+    for split, listing in listings.items():
+        if sorted(set(listing.class_of)) != class_names:
+            difference = ", ".join(sorted(set(listing.class_of) ^ set(class_names)))
+            raise DataError(
+                f"data folder {root}: train and {split} must have the same classes; they differ in {difference}"
+            )
+    if walker.ignored:
+        logger.warning("%s: left out %d files, the first is %s", root, len(walker.ignored), walker.ignored[0])
+
+    # all splits at once: they must agree in size and in the number of channels
+    paths = [path for listing in listings.values() for path in listing.paths]
+    images, broken = read_images(paths, config.image_size, skip_broken=config.skip_broken)
+    if broken:
+        logger.warning("%s: left out %d broken images; %s", root, len(broken), broken[0])
+    good = np.array([image is not None for image in images], dtype=bool)
+    if not good.any():
+        raise DataError(f"data folder {root}: none of its {len(images)} images can be read; {broken[0]}")
+    pixels = stacked([image for image in images if image is not None])
+    numbers = {name: number for number, name in enumerate(class_names)}
+    labels = np.array([numbers[name] for listing in listings.values() for name in listing.class_of], dtype=np.int64)
+    split_of = np.array([split for split, listing in listings.items() for _ in listing.paths])
+    parts = {
+        split: LabelledImages(pixels[split_of[good] == split], labels[good & (split_of == split)]) for split in listings
+    }
+    for split, part in parts.items():
+        counts = np.bincount(part.labels, minlength=len(class_names))
+        if not counts.all():
+            empty = class_names[int(np.argmin(counts))]
+            raise DataError(f"data folder {root}: class {empty} has no readable image in {split}")
+    return Source(
+        name=config.data,
+        class_names=tuple(class_names),
+        train=parts["train"],
+        validation=parts.get("validation"),
+        test=parts.get("test"),
+        skipped=tuple(str(path) for path, image in zip(paths, images, strict=True) if image is None),
+        ignored_files=len(walker.ignored),
+    )
+
+
+def find_split_folders(root: Path, top: list[Path], walker: Walker) -> dict[str, Path]:
+    """The folders train, test and validation in ``root`` by what they are for; empty if it holds class folders.
+
+    A folder named train with images, not folders, in it is taken for a class (of vehicles).
+    """
+    found: dict[str, Path] = {}
+    for folder in top:
+        split = SPLIT_FOLDERS.get(folder.name.lower())
+        if split is not None:
+            if split in found:
+                raise DataError(
+                    f"data folder {root} has two folders for {split}: {found[split].name} and {folder.name}"
+                )
+            found[split] = folder
+    if "train" not in found:
+        if found and len(found) == len(top):
+            names = " and ".join(f"{folder.name}/" for folder in found.values())
+            raise DataError(f"data folder {root} has {names}, but no train/")
+        return {}
+    if not walker.folders(found["train"]):
+        if len(found) < len(top):
+            return {}
+        raise DataError(f"data folder {found['train']} must hold a folder for each class, found none")
+    for folder in top:
+        if folder not in found.values():
+            walker.ignore(folder)
+    return found
+
+
+class Walker:
+    """Lists folders in a fixed order, never leaves ``root``, and notes in ``ignored`` what it leaves out."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self._ignored: dict[Path, None] = {}  # an ordered set: a folder is listed more than once
+
+    def entries(self, folder: Path) -> Iterator[Path]:
+        """What lies in ``folder``, sorted; without hidden files and links that lead out of the root."""
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError as error:
+            raise DataError(f"data folder {folder} cannot be read: {error.strerror}") from None
+        for name in names:
+            path = folder / name
+            if name.startswith("."):
+                continue
+            if path.is_symlink() and not path.resolve().is_relative_to(self.root):
+                self.ignore(path)
+                continue
+            yield path
+
+    def folders(self, folder: Path) -> list[Path]:
+        return [path for path in self.entries(folder) if path.is_dir()]
+
+    def listing(self, folder: Path) -> Listing:
+        """The images in the class folders of ``folder``; each must have one at least."""
+        listing = Listing([], [])
+        classes = self.folders(folder)
+        if not classes:
+            loose = sum(path.suffix.lower() in IMAGE_SUFFIXES for path in self.entries(folder))
+            outside = f" ({len(self.ignored)} entries that lead out of it or are no images)" if self.ignored else ""
+            found = f"{loose} images beside each other" if loose else f"none{outside}"
+            raise DataError(f"data folder {folder} must hold a folder of images for each class, found {found}")
+        for path in self.entries(folder):
+            if not path.is_dir():
+                self.ignore(path)
+        for class_folder in classes:
+            before = len(listing.paths)
+            listing.paths.extend(self.images(class_folder))
+            if len(listing.paths) == before:
+                raise DataError(f"data folder {class_folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
+            listing.class_of.extend([class_folder.name] * (len(listing.paths) - before))
+        return listing
+
+    def images(self, folder: Path) -> Iterator[Path]:
+        """The image files in ``folder`` and the folders in it; folders behind links are left out, they may loop."""
+        for path in self.entries(folder):
+            if path.is_dir():
+                if path.is_symlink():
+                    self.ignore(path)
+                else:
+                    yield from self.images(path)
+            elif path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():  # a pipe would wait for ever
+                yield path
+            else:
+                self.ignore(path)
+
+    @property
+    def ignored(self) -> list[Path]:
+        return list(self._ignored)
+
+    def ignore(self, path: Path) -> None:
+        self._ignored[path] = None
+
+
+def refuse_detection(root: Path, top: list[Path]) -> None:
+    """Raise DataError if ``root`` is laid out as COCO, Pascal VOC, YOLO or image-and-mask data sets are."""
+    names = {folder.name.lower() for folder in top}
+    suspects = [f"{folder.name}/" for folder in top if folder.name.lower() in DETECTION_FOLDERS]
+    for pair in DETECTION_PAIRS:
+        if pair <= names and names - pair <= set(SPLIT_FOLDERS):
+            suspects.append(" and ".join(f"{name}/" for name in sorted(pair)))
+    for folder in (root, *(folder for folder in top if folder.name.lower() in SPLIT_FOLDERS)):
+        suspects += [str(path.relative_to(root)) for path in sorted(folder.glob("*.json")) if is_coco(path)]
+        inside = {path.name.lower() for path in folder.iterdir() if path.is_dir()}
+        if folder != root and any(pair == inside for pair in DETECTION_PAIRS):
+            suspects.append(f"{folder.name}/{'/ and '.join(sorted(inside))}/")
+    if suspects:
+        raise DataError(
+            f"data folder {root} looks like detection or segmentation ({suspects[0]}): {ONLY_CLASSIFICATION}"
+        )
+
+
+def is_coco(path: Path) -> bool:
+    """Whether the JSON file at ``path`` has the top-level lists of a COCO annotation file."""
+    try:
+        content = json.loads(path.read_bytes()) if path.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and {"images", "annotations"} <= set(content)

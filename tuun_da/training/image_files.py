@@ -1,0 +1,105 @@
+"""One image file to pixels, and many of them in parallel."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from tuun_da.errors import DataError
+from tuun_da.training.resizing import Pixels, fitted
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
+MAX_THREADS = 8
+QUIET_SECONDS = 2.0
+
+
+def read_image(path: Path, size: int | None) -> Pixels:
+    """The image file at ``path`` as (h, w) if it is grey, else (h, w, 3), turned as its EXIF orientation says.
+
+    Transparent parts are laid over white, 16-bit grey is scaled to 8 bits, of an animation the first frame is taken.
+    Raises DataError, which names the file.
+    """
+    try:
+        with Image.open(path) as file:
+            limit = Image.MAX_IMAGE_PIXELS
+            if limit is not None and file.width * file.height > limit:  # Pillow itself only warns up to twice that
+                raise ValueError(f"it has {file.width}x{file.height} pixels, more than Pillow's limit of {limit}")
+            upright = ImageOps.exif_transpose(file)
+            return fitted(_as_grey_or_rgb(upright), size)
+    except Exception as error:  # Pillow's readers raise anything from OSError to SyntaxError and struct.error
+        raise DataError(f"image {path} cannot be read: {error or type(error).__name__}") from error
+
+
+def _as_grey_or_rgb(image: Image.Image) -> Image.Image:
+    mode = image.mode
+    if mode in ("L", "RGB"):
+        return image
+    if mode == "1":
+        return image.convert("L")
+    if mode.startswith("I"):  # convert("L") would clip everything above 255 to white
+        wide = np.asarray(image).astype(np.int64)
+        if wide.min() < 0 or wide.max() > 65535:
+            raise ValueError("its pixels are 32-bit numbers beyond 0 to 65535")
+        return Image.fromarray((wide // 257).astype(np.uint8))
+    if mode == "F":
+        raise ValueError("its pixels are floating-point numbers; wanted 8 or 16 bits")
+    if "transparency" in image.info or mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        flat = Image.alpha_composite(white, image)
+        return flat.convert("L" if mode in ("LA", "La") else "RGB")
+    return image.convert("RGB")
+
+
+def read_images(paths: Sequence[Path], size: int | None, *, skip_broken: bool) -> tuple[list[Pixels | None], list[str]]:
+    """All images in the order of ``paths``, None for the broken ones, and a message for each of those.
+
+    Without ``skip_broken`` the first broken one raises DataError.
+    """
+    images: list[Pixels | None] = []
+    broken: list[str] = []
+    threads = min(MAX_THREADS, len(os.sched_getaffinity(0)))
+    pool = ThreadPoolExecutor(threads)  # Pillow decodes outside the interpreter lock
+    try:
+        for outcome in with_progress(pool.map(lambda path: _read_or_error(path, size), paths), len(paths)):
+            if isinstance(outcome, DataError):
+                if not skip_broken:
+                    raise outcome
+                broken.append(str(outcome))
+                images.append(None)
+            else:
+                images.append(outcome)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return images, broken
+
+
+def _read_or_error(path: Path, size: int | None) -> Pixels | DataError:
+    try:
+        return read_image(path, size)
+    except DataError as error:
+        return error
+
+
+def with_progress(items: Iterable[Pixels | DataError], total: int) -> Iterator[Pixels | DataError]:
+    """``items`` again; says on stderr how many are done, from two seconds on: every half second on a terminal, where
+    the line is written over, otherwise (a log file) every ten."""
+    terminal = sys.stderr.isatty()
+    pause = 0.5 if terminal else 10.0
+    begin = time.monotonic()
+    next_message = begin + QUIET_SECONDS
+    spoke = False
+    for done, item in enumerate(items, 1):
+        yield item
+        if time.monotonic() >= next_message or (spoke and done == total):
+            end = "\r" if terminal and done < total else "\n"
+            print(f"reading images: {done} of {total}", end=end, file=sys.stderr, flush=True)
+            next_message = time.monotonic() + pause
+            spoke = True

@@ -1,0 +1,264 @@
+"""The training of one network on one data set, with one transform, from settings to score. Read it top to bottom."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tuun_da.errors import TrainingError
+from tuun_da.training.batches import Batches, placed
+from tuun_da.training.models import build_model
+from tuun_da.training.reward import reward
+from tuun_da.training.schedule import TrainConfig, one_cycle
+from tuun_da.training.splits import Splits
+
+Transform = Callable[..., Tensor]
+"""Called as ``transform(images, generator=generator)`` with a mini-batch uint8 (n, c, h, w) on the device and a
+generator of the CPU, whose numbers are the same for every device; gives uint8 of the same shape, on the same device."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochReport:
+    """One epoch, counted from 1. ``learning_rate`` is that of its last step; ``seconds`` include the validation."""
+
+    epoch: int
+    validation_accuracy: float
+    train_loss: float
+    train_accuracy: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult:
+    """A finished training. Accuracies are shares in [0, 1]; the train curves are of augmented images, while learning.
+
+    ``score`` is the validation accuracy of the last epoch. ``test_accuracy`` is None unless it was asked for.
+    """
+
+    score: float
+    curve: tuple[float, ...]
+    train_losses: tuple[float, ...]
+    train_accuracies: tuple[float, ...]
+    seconds: float
+    epochs_done: int
+    planned_epochs: int
+    test_accuracy: float | None = None
+
+
+def train(
+    config: TrainConfig,
+    splits: Splits,
+    transform: Transform | None,
+    device: torch.device,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+    *,
+    evaluate_test: bool = False,
+) -> TrialResult:
+    """Train ``config.model`` on the training split of ``splits``, and validate it after every epoch.
+
+    ``transform`` augments each mini-batch of training images. ``on_epoch`` hears of each epoch as soon as it is done;
+    what it raises ends the training. The test split is read only with ``evaluate_test``. The same seed gives the same
+    result on the same machine, and torch's global generators are afterwards as before. Raises TrainingError if the
+    loss is no longer a number or memory runs out.
+    """
+    if device.type == "cuda" and device.index is None:  # else it would differ from the device of its own tensors
+        device = torch.device("cuda", torch.cuda.current_device())
+    with seeded(config.seed, device), plain_error_if_memory_runs_out(config):
+        # ---- set-up ----
+        begin = time.monotonic()
+        on_cuda = device.type == "cuda"
+        # channels_last, because the convolutions of tensor cores want it; on the CPU it gains little or loses
+        memory_format = torch.channels_last if on_cuda else torch.contiguous_format
+        model = build_model(
+            config.model, num_classes=splits.num_classes, channels=splits.channels, image_size=splits.image_size
+        ).to(device, memory_format=memory_format)  # type: ignore[call-overload]
+        optimizer = torch.optim.SGD(
+            model.parameters(),
+            lr=config.learning_rate,
+            momentum=config.momentum,
+            nesterov=config.momentum > 0,
+            weight_decay=config.weight_decay,
+        )
+        autocast = Autocast(config.precision, device)
+        normalize = Normalize(splits, device, memory_format)
+        training = placed(splits.train_images, splits.train_labels, device, config.batch_size)
+        # twice the batch size: without gradients it takes no more memory than a training step
+        validation = placed(splits.validation_images, splits.validation_labels, device, 2 * config.batch_size)
+        # one generator for each purpose, so that a transform does not change the order of the images
+        order_generator = torch.Generator().manual_seed(derived_seed(config.seed, 1))
+        transform_generator = torch.Generator().manual_seed(derived_seed(config.seed, 2))
+        total_steps = config.epochs * training.full
+        step = 0
+        reports: list[EpochReport] = []
+
+        # ---- the loop ----
+        for epoch in range(1, config.epochs + 1):
+            epoch_begin = time.monotonic()
+            model.train()
+            losses = torch.zeros((), device=device)  # summed up there: reading them at each step would halt the GPU
+            hits = torch.zeros((), device=device, dtype=torch.int64)
+            seen = 0
+            for images, labels in training.shuffled(order_generator):
+                learning_rate = one_cycle(
+                    step + 0.5, total_steps=total_steps, peak=config.learning_rate, warmup_share=config.warmup_share
+                )
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate
+                if transform is not None:
+                    images = transformed(transform, images, transform_generator)
+                with autocast():
+                    logits = model(normalize(images))
+                # in float32, because bfloat16 has 8 bits of precision and the loss is a difference
+                loss = functional.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                losses += loss.detach() * len(labels)
+                hits += (logits.detach().argmax(dim=1) == labels).sum()
+                seen += len(labels)
+                step += 1
+
+            train_loss = losses.item() / seen  # waits for the GPU, once an epoch
+            validation_accuracy = accuracy(model, validation, normalize, autocast)
+            for quantity, value in (("loss", train_loss), ("validation accuracy", validation_accuracy)):
+                if not math.isfinite(value):
+                    raise TrainingError(
+                        f"{quantity} became {value} in epoch {epoch} (learning rate {learning_rate:.3g}); "
+                        f"a smaller learning_rate than {config.learning_rate:g} may help"
+                    )
+            report = EpochReport(
+                epoch=epoch,
+                validation_accuracy=validation_accuracy,
+                train_loss=train_loss,
+                train_accuracy=hits.item() / seen,
+                learning_rate=learning_rate,
+                seconds=time.monotonic() - epoch_begin,
+            )
+            reports.append(report)
+            if on_epoch is not None:
+                on_epoch(report)
+
+        # ---- the result ----
+        test_accuracy = None
+        if evaluate_test:
+            test = placed(splits.test_images, splits.test_labels, device, 2 * config.batch_size)
+            test_accuracy = accuracy(model, test, normalize, autocast)
+        curve = tuple(report.validation_accuracy for report in reports)
+        return TrialResult(
+            score=reward(curve),
+            curve=curve,
+            train_losses=tuple(report.train_loss for report in reports),
+            train_accuracies=tuple(report.train_accuracy for report in reports),
+            seconds=time.monotonic() - begin,
+            epochs_done=len(reports),
+            planned_epochs=config.epochs,
+            test_accuracy=test_accuracy,
+        )
+
+
+def accuracy(model: nn.Module, batches: Batches, normalize: Normalize, autocast: Autocast) -> float:
+    """The share of images, each seen once and as it is, whose class has the largest logit.
+
+    nan if a logit is not finite: of logits that are nan the first is the largest, so a ruined network would otherwise
+    get the score of guessing.
+    """
+    model.eval()
+    finite = torch.ones((), device=batches.device, dtype=torch.bool)
+    hits = torch.zeros((), device=batches.device, dtype=torch.int64)
+    with torch.inference_mode():
+        for images, labels in batches.in_order():
+            with autocast():
+                logits = model(normalize(images))
+            hits += (logits.argmax(dim=1) == labels).sum()
+            finite &= logits.isfinite().all()
+    return hits.item() / len(batches.labels) if finite.item() else math.nan
+
+
+def transformed(transform: Transform, images: Tensor, generator: torch.Generator) -> Tensor:
+    """``transform`` applied to ``images``. Raises TrainingError if it breaks its promise."""
+    with torch.no_grad():
+        result = transform(images, generator=generator)
+    if not isinstance(result, Tensor) or result.dtype != torch.uint8 or result.shape != images.shape:
+        got = f"{result.dtype} {tuple(result.shape)}" if isinstance(result, Tensor) else type(result).__name__
+        raise TrainingError(f"the transform must return a uint8 tensor of the shape {tuple(images.shape)}, got {got}")
+    return result
+
+
+class Normalize:
+    """uint8 (n, c, h, w) to float32 of mean 0 and standard deviation 1 over the training images, by channel."""
+
+    def __init__(self, splits: Splits, device: torch.device, memory_format: torch.memory_format) -> None:
+        mean = torch.tensor(splits.mean, dtype=torch.float64).view(1, -1, 1, 1)
+        std = torch.tensor(splits.std, dtype=torch.float64).view(1, -1, 1, 1)
+        # (x / 255 - mean) / std as one multiplication and one addition
+        self.factor = (1 / (255 * std)).float().to(device)
+        self.offset = (-mean / std).float().to(device)
+        self.memory_format = memory_format
+
+    def __call__(self, images: Tensor) -> Tensor:
+        # in place, because that keeps the memory format; the copy to float32 is ours
+        return images.to(torch.float32, memory_format=self.memory_format).mul_(self.factor).add_(self.offset)
+
+
+class Autocast:
+    """A context in which convolutions and matrix products run in bfloat16, or in which nothing changes."""
+
+    def __init__(self, precision: str, device: torch.device) -> None:
+        self.device_type = device.type
+        self.enabled = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+
+    def __call__(self) -> torch.autocast:
+        return torch.autocast(self.device_type, dtype=torch.bfloat16, enabled=self.enabled)
+
+
+def derived_seed(seed: int, purpose: int) -> int:
+    """A seed for one purpose out of the trial's; the weights' is the trial's own (purpose 0)."""
+    return (seed + purpose * 0x9E3779B97F4A7C15) % 2**63  # odd multiples of 2^64 / golden ratio lie far apart
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """torch's global generators start from ``seed`` inside, for weights and dropout, and go on as before afterwards."""
+    with contextlib.ExitStack() as stack:
+        if device.type == "cuda":
+            stack.enter_context(torch.cuda.device(device))
+            stack.enter_context(torch.random.fork_rng(devices=[torch.cuda.current_device()]))
+            torch.cuda.manual_seed(seed)  # of this GPU only; torch.manual_seed would seed all GPUs and restore none
+            stack.enter_context(reproducible_convolutions())
+        else:
+            stack.enter_context(torch.random.fork_rng(devices=[]))
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def reproducible_convolutions() -> Iterator[None]:
+    """cuDNN neither times algorithms, which may choose another one the next time, nor takes one that adds up at random.
+
+    Not ``cudnn.flags``, which would set the TF32 switches as well.
+    """
+    before = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before
+
+
+@contextlib.contextmanager
+def plain_error_if_memory_runs_out(config: TrainConfig) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"GPU memory ran out with model {config.model} and batch_size {config.batch_size}; "
+            "a smaller batch_size, or fewer trials on one GPU, may help"
+        ) from error

@@ -1,0 +1,203 @@
+"""The options of a training, for the command line and for NNI's trial alike. Loads no torch."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from tuun_da.errors import ConfigError
+from tuun_da.policy_format import split_parameters
+from tuun_da.training.checks import check_known
+from tuun_da.training.schedule import PRECISIONS, TrainConfig
+from tuun_da.training.settings import (
+    DEFAULT_IMAGE_SIZE,
+    DEFAULT_VALIDATION_SHARE,
+    MIN_IMAGE_SIZE,
+    NAMED_DATA_SETS,
+    DataConfig,
+)
+
+SEARCHABLE = ("learning_rate", "weight_decay", "batch_size", "label_smoothing")
+"""Settings of the training that a search space may hold beside the policy; they win over the option."""
+
+TRAIN_NAMES = (
+    "model", "epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "label_smoothing", "warmup_share",
+    "seed", "precision",
+)  # fmt: skip
+DATA_NAMES = (
+    "data", "image_size", "train_size", "train_per_class", "validation_size", "test_size", "split_seed", "data_dir",
+    "skip_broken",
+)  # fmt: skip
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options to ``parser``. ``device``, ``threads`` and ``trials_per_gpu`` are for ``training.device``."""
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data",
+        default=DataConfig.data,
+        metavar="NAME",
+        help=f"data set: {', '.join(NAMED_DATA_SETS)}, folder:PATH or npz:PATH (default: %(default)s)",
+    )
+    data.add_argument(
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help=f"side to which images are resized, at least {MIN_IMAGE_SIZE} (default: as they are, if all are square, "
+        f"of one size and at most {DEFAULT_IMAGE_SIZE}; else {DEFAULT_IMAGE_SIZE})",
+    )
+    data.add_argument(
+        "--train-size",
+        type=int,
+        metavar="IMAGES",
+        help="training images in all, the classes in proportion (default: all that are left)",
+    )
+    data.add_argument(
+        "--train-per-class",
+        type=int,
+        metavar="IMAGES",
+        help="training images of each class, instead of --train-size (default: all that are left)",
+    )
+    data.add_argument(
+        "--validation-size",
+        type=number_or_share,
+        metavar="SIZE",
+        help="validation images: a number, or a share such as 0.1 (default: the data set's own validation split, or "
+        f"else {DEFAULT_VALIDATION_SHARE} of the training images)",
+    )
+    data.add_argument(
+        "--test-size",
+        type=number_or_share,
+        metavar="SIZE",
+        help="test images, a number or a share, for data without a test split (default: 0.2; of digits 0.5)",
+    )
+    data.add_argument(
+        "--split-seed",
+        type=int,
+        default=DataConfig.split_seed,
+        metavar="SEED",
+        help="seed of the choice of training and validation images (default: %(default)s)",
+    )
+    data.add_argument(
+        "--data-dir",
+        metavar="FOLDER",
+        help="where downloaded data sets are kept (default: $TUUN_DA_DATA, or else ~/.cache/tuun_da)",
+    )
+    data.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="leave image files out that cannot be read, and count them (default: stop at the first)",
+    )
+
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--model",
+        default=TrainConfig.model,
+        metavar="NAME",
+        help="basenet_resnet18, child_cnn, or your own as module:function (default: %(default)s)",
+    )
+    training.add_argument(
+        "--epochs",
+        type=int,
+        default=TrainConfig.epochs,
+        metavar="NUMBER",
+        help="passes over the training images (default: %(default)s)",
+    )
+    training.add_argument(
+        "--batch-size",
+        type=int,
+        default=TrainConfig.batch_size,
+        metavar="IMAGES",
+        help="images in a step, at least 2 (default: %(default)s)",
+    )
+    training.add_argument(
+        "--learning-rate",
+        type=float,
+        default=TrainConfig.learning_rate,
+        metavar="RATE",
+        help="learning rate at its peak (default: %(default)s)",
+    )
+    training.add_argument(
+        "--momentum",
+        type=float,
+        default=TrainConfig.momentum,
+        metavar="SHARE",
+        help="Nesterov momentum, from 0 to below 1 (default: %(default)s)",
+    )
+    training.add_argument(
+        "--weight-decay",
+        type=float,
+        default=TrainConfig.weight_decay,
+        metavar="FACTOR",
+        help="factor of the L2 penalty on the weights (default: %(default)s)",
+    )
+    training.add_argument(
+        "--label-smoothing",
+        type=float,
+        default=TrainConfig.label_smoothing,
+        metavar="SHARE",
+        help="share of the target spread over all classes, from 0 to below 1 (default: %(default)s)",
+    )
+    training.add_argument(
+        "--warmup-share",
+        type=float,
+        default=TrainConfig.warmup_share,
+        metavar="SHARE",
+        help="share of the steps on which the learning rate rises (default: %(default)s)",
+    )
+    training.add_argument(
+        "--seed",
+        type=int,
+        default=TrainConfig.seed,
+        metavar="SEED",
+        help="seed of weights, order of images, dropout and augmentation (default: %(default)s)",
+    )
+    training.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=TrainConfig.precision,
+        help="arithmetic; auto is bfloat16 on a GPU and float32 on the CPU (default: %(default)s)",
+    )
+
+    machine = parser.add_argument_group("machine")
+    machine.add_argument(
+        "--device",
+        default="auto",
+        help="auto (a free GPU, or the CPU if there is none), cpu, cuda or cuda:N (default: %(default)s)",
+    )
+    machine.add_argument(
+        "--threads", type=int, metavar="NUMBER", help="CPU threads of one training (default: torch's choice, all cores)"
+    )
+    machine.add_argument(
+        "--trials-per-gpu", type=int, default=1, metavar="NUMBER",
+        help="trainings that may share a GPU; further ones wait (default: %(default)s)",
+    )  # fmt: skip
+
+
+def number_or_share(text: str) -> int | float:
+    """ "600" is a number of images, "0.2" a share of them."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def configs_from_options(
+    namespace: argparse.Namespace, parameters: Mapping[str, Any] | None = None
+) -> tuple[TrainConfig, DataConfig]:
+    """The settings that parsed options stand for, and over them those ``parameters`` of a trial that are no policy.
+
+    Raises ConfigError, also for a parameter that is neither of the policy nor in ``SEARCHABLE``.
+    """
+    _, others = split_parameters({} if parameters is None else parameters)
+    check_known("parameter of the search space", others, SEARCHABLE)
+    train_settings = {name: getattr(namespace, name) for name in TRAIN_NAMES}
+    for name, value in others.items():
+        if name == "batch_size" and isinstance(value, float) and value.is_integer():
+            value = int(value)  # NNI's quniform gives 64.0
+        if isinstance(value, str):
+            raise ConfigError(f"parameter {name} must be a number, got {value!r}")
+        train_settings[name] = value
+    data_settings = {name: getattr(namespace, name) for name in DATA_NAMES}
+    return TrainConfig(**train_settings), DataConfig(**data_settings)

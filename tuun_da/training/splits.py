@@ -1,0 +1,288 @@
+"""Train, validation and test: how images are divided, stratified and seeded, with identical images on one side.
+
+First every split is drawn as a choice of images, then the arrays are cut; a source of images (``datasets``,
+``folder``, ``npz_file``) only has to hand over what lies on the disk, as a ``Source``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tuun_da.errors import ConfigError, DataError
+from tuun_da.training.settings import DEFAULT_VALIDATION_SHARE, DataConfig
+
+logger = logging.getLogger(__name__)
+
+Bools = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.int64]
+
+TEST_SEED = 0
+"""The test split that a data set does not bring itself is drawn with this seed, whatever ``split_seed`` says:
+else an image that one search validated on could become another's test image."""
+
+MIN_STD = 1e-3  # of pixels in [0, 1]: a channel of one colour must not be divided by zero
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImages:
+    """Images uint8 (n, c, h, w) and their classes int64 (n,)."""
+
+    images: npt.NDArray[np.uint8]
+    labels: Integers
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def chosen(self, mask: Bools) -> LabelledImages:
+        """The images for which ``mask`` (n,) is true."""
+        return LabelledImages(self.images[mask], self.labels[mask])
+
+    @cached_property
+    def fingerprints(self) -> npt.NDArray[np.bytes_]:
+        """A digest (n,) for each image; equal for images with equal pixels."""
+        digests = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in self.images]
+        return np.array([digest.hex() for digest in digests], dtype="S32")  # hex: numpy strips trailing zero bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What a data set brings itself. ``validation`` and ``test`` are None where they are to be carved out of train."""
+
+    name: str
+    class_names: tuple[str, ...]
+    train: LabelledImages
+    validation: LabelledImages | None = None
+    test: LabelledImages | None = None
+    default_test_share: float = 0.2
+    skipped: tuple[str, ...] = ()
+    ignored_files: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """A data set ready for training: images uint8 (n, c, h, w), labels int64 (n,), on one device.
+
+    ``mean`` and ``std`` hold a number for each channel, of the training images' pixels scaled to [0, 1]. ``skipped``
+    names the broken files that were left out, ``ignored_files`` counts other files that are no images of the data
+    folder, ``duplicates_dropped`` the training or validation images left out because a later split has the same image.
+    """
+
+    train_images: Tensor
+    train_labels: Tensor
+    validation_images: Tensor
+    validation_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    class_names: tuple[str, ...]
+    name: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    skipped: tuple[str, ...] = ()
+    ignored_files: int = 0
+    duplicates_dropped: int = 0
+
+    @property
+    def channels(self) -> int:
+        return int(self.train_images.shape[1])
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels; images are square."""
+        return int(self.train_images.shape[2])
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    def to(self, device: torch.device | str) -> Splits:
+        """The same splits with all tensors on ``device``."""
+        return replace(
+            self,
+            train_images=self.train_images.to(device),
+            train_labels=self.train_labels.to(device),
+            validation_images=self.validation_images.to(device),
+            validation_labels=self.validation_labels.to(device),
+            test_images=self.test_images.to(device),
+            test_labels=self.test_labels.to(device),
+        )
+
+    def describe(self) -> str:
+        """One line: sizes of the splits, classes, image size."""
+        sizes = (
+            f"{len(self.train_labels)} train, {len(self.validation_labels)} validation, {len(self.test_labels)} test"
+        )
+        shape = f"{self.image_size}x{self.image_size} pixels, {self.channels} channel{'s' * (self.channels > 1)}"
+        return f"{self.name}: {sizes} images of {self.num_classes} classes, {shape}"
+
+
+def make_splits(source: Source, config: DataConfig) -> Splits:
+    """Divide ``source`` as ``config`` says. Raises DataError where there are not enough images for it."""
+    if len(source.class_names) < 2:
+        found = f"got {len(source.class_names)}: {', '.join(source.class_names) or 'none'}"
+        raise DataError(f"{source.name} must have at least two classes, {found}")
+    if source.test is not None and config.test_size is not None:
+        raise ConfigError(f"test_size is for data without a test split; {source.name} has one, got {config.test_size}")
+    source, dropped = without_leaks(source)
+
+    # Everything is drawn from the training images in this order, so that the test split depends on nothing but
+    # test_size, and the validation split not on the number of training images.
+    pool = source.train
+    rest = np.ones(len(pool), dtype=bool)
+    test = source.test
+    if test is None:
+        size = source.default_test_share if config.test_size is None else config.test_size
+        mask = drawn(pool, rest, size, source, "test_size", [TEST_SEED, 0], keep=2)
+        test, rest = pool.chosen(mask), rest & ~mask
+
+    validation = source.validation
+    if validation is None:
+        size = DEFAULT_VALIDATION_SHARE if config.validation_size is None else config.validation_size
+        mask = drawn(pool, rest, size, source, "validation_size", [config.split_seed, 1], keep=1)
+        validation, rest = pool.chosen(mask), rest & ~mask
+    elif config.validation_size is not None:
+        everything = np.ones(len(validation), dtype=bool)
+        seed = [config.split_seed, 1]
+        mask = drawn(validation, everything, config.validation_size, source, "validation_size", seed, keep=0)
+        validation = validation.chosen(mask)
+
+    if config.train_per_class is not None:
+        rest = drawn_per_class(pool, rest, config.train_per_class, source, [config.split_seed, 2])
+    elif config.train_size is not None:
+        rest = drawn(pool, rest, config.train_size, source, "train_size", [config.split_seed, 2], keep=0)
+    train = pool.chosen(rest)
+
+    counts = np.bincount(train.labels, minlength=len(source.class_names))
+    if not counts.all():
+        missing = source.class_names[int(np.argmin(counts))]
+        raise DataError(f"{source.name}: no image of class {missing} is left to train on")
+    for split, content in (("validation", validation), ("test", test)):
+        if not len(content):
+            raise DataError(f"{source.name}: no image is left for the {split} split")
+    mean, std = pixel_statistics(train.images)
+    return Splits(
+        train_images=torch.from_numpy(train.images),
+        train_labels=torch.from_numpy(train.labels),
+        validation_images=torch.from_numpy(validation.images),
+        validation_labels=torch.from_numpy(validation.labels),
+        test_images=torch.from_numpy(test.images),
+        test_labels=torch.from_numpy(test.labels),
+        class_names=source.class_names,
+        name=source.name,
+        mean=mean,
+        std=std,
+        skipped=source.skipped,
+        ignored_files=source.ignored_files,
+        duplicates_dropped=dropped,
+    )
+
+
+def without_leaks(source: Source) -> tuple[Source, int]:
+    """``source`` without the train images that its own validation or test split has too, and without the validation
+    images that its test split has; and how many were left out."""
+    dropped = 0
+    train, validation = source.train, source.validation
+    if validation is not None and source.test is not None:
+        keep = ~np.isin(validation.fingerprints, source.test.fingerprints)
+        dropped += int((~keep).sum())
+        validation = validation if keep.all() else validation.chosen(keep)
+    for other in (validation, source.test):
+        if other is not None:
+            keep = ~np.isin(train.fingerprints, other.fingerprints)
+            dropped += int((~keep).sum())
+            train = train if keep.all() else train.chosen(keep)
+    if dropped:
+        logger.warning("%s: left out %d images that occur again in the validation or test split", source.name, dropped)
+    return replace(source, train=train, validation=validation), dropped
+
+
+def drawn(
+    pool: LabelledImages, free: Bools, size: int | float, source: Source, name: str, seed: list[int], *, keep: int
+) -> Bools:
+    """A stratified choice of ``size`` of the ``free`` images, as a mask (n,), that leaves ``keep`` of each class."""
+    counts = np.bincount(pool.labels[free], minlength=len(source.class_names))
+    limits = np.maximum(counts - keep, 0)
+    total = size if isinstance(size, int) else max(round(size * int(counts.sum())), 1)
+    if total > limits.sum():
+        raise DataError(
+            f"{name} must be at most {limits.sum()} for {source.name}, of which {counts.sum()} images are left for it "
+            f"and later splits; got {size}"
+        )
+    if name == "train_size" and total < len(counts):
+        raise DataError(
+            f"train_size must be at least 1 for each of the {len(counts)} classes of {source.name}, got {size}"
+        )
+    return choose(pool, free, proportional(counts, limits, total), np.random.default_rng(seed))
+
+
+def drawn_per_class(pool: LabelledImages, free: Bools, per_class: int, source: Source, seed: list[int]) -> Bools:
+    """``per_class`` of the ``free`` images of each class, as a mask (n,). With one seed, more contain fewer."""
+    counts = np.bincount(pool.labels[free], minlength=len(source.class_names))
+    fewest = int(np.argmin(counts))
+    if counts[fewest] < per_class:
+        raise DataError(
+            f"train_per_class must be at most {counts[fewest]} for {source.name}, because class "
+            f"{source.class_names[fewest]} has no more images left; got {per_class}"
+        )
+    return choose(pool, free, np.full(len(counts), per_class), np.random.default_rng(seed))
+
+
+def proportional(counts: Integers, limits: Integers, total: int) -> Integers:
+    """How many of each class: ``total`` in all, in proportion to ``counts``, at most ``limits``, by largest remainder.
+
+    If ``total`` is enough for it, every class that can gets at least one.
+    """
+    quotas = total * counts / counts.sum()
+    least = np.minimum(limits, 1 if total >= len(counts) else 0)
+    given: Integers = np.clip(np.floor(quotas).astype(np.int64), least, limits)
+    while (missing := total - int(given.sum())) != 0:
+        if missing > 0:
+            given[np.argmax(np.where(given < limits, quotas - given, -np.inf))] += 1
+        else:
+            given[np.argmax(np.where(given > least, given - quotas, -np.inf))] -= 1
+    return given
+
+
+def choose(pool: LabelledImages, free: Bools, wanted: Integers, rng: np.random.Generator) -> Bools:
+    """``wanted`` (classes,) of the ``free`` images, as a mask (n,). Identical images are taken together or not at all.
+
+    A set of identical images counts for the class of its first one; one that is larger than what is still wanted is
+    passed over, so a class with many copies can come out short of ``wanted``.
+    """
+    order = rng.permutation(len(pool))
+    order = order[free[order]]
+    _, group_of = np.unique(pool.fingerprints, return_inverse=True)
+    sizes = np.bincount(group_of[order], minlength=len(pool))
+    taken_groups = np.zeros(len(pool), dtype=bool)
+    seen = np.zeros(len(pool), dtype=bool)
+    open_places = wanted.copy()
+    for index in order:
+        group = group_of[index]
+        if seen[group]:
+            continue
+        seen[group] = True
+        if sizes[group] <= open_places[pool.labels[index]]:
+            open_places[pool.labels[index]] -= sizes[group]
+            taken_groups[group] = True
+    return free & taken_groups[group_of]
+
+
+def pixel_statistics(images: npt.NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, of pixels scaled to [0, 1]."""
+    sums = np.zeros(images.shape[1])
+    squares = np.zeros(images.shape[1])
+    for start in range(0, len(images), 1000):  # by parts, because float64 takes eight times the room of uint8
+        part = images[start : start + 1000].astype(np.float64) / 255
+        sums += part.sum(axis=(0, 2, 3))
+        squares += np.square(part).sum(axis=(0, 2, 3))
+    pixels = images.size / images.shape[1]
+    mean = sums / pixels
+    std = np.sqrt(np.maximum(squares / pixels - mean**2, 0))
+    return tuple(mean.tolist()), tuple(np.maximum(std, MIN_STD).tolist())
