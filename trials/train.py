@@ -58,7 +58,6 @@ def main() -> int:
         with pick_device(options.device, trials_per_gpu=options.trials_per_gpu) as device:
             result = train(train_config, splits, transform, device, on_epoch)
     except KeyboardInterrupt:  # NNI stops a trial by SIGINT, and kills it 5 s later
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         score = curve[-1] if curve else None
         report(parameters, score, curve, state="stopped", stopped_at_epoch=len(curve), **trial)
         return 0
@@ -75,6 +74,7 @@ def main() -> int:
 
 def report(parameters: dict[str, Any], score: float | None, curve: list[float], **trial: Any) -> None:
     """Tell the tuner how the trial ended and what it ran."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the end is near; another one must not cost the report
     nni.report_final_result(final_metric(parameters, score, curve=curve, ended=time.time(), **trial))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import socket
 import sys
@@ -32,6 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"tuun-da {options.command}: {error}", file=sys.stderr)
         return EXIT_FAILED if isinstance(error, ExperimentError) else EXIT_MISTAKE
+    except OSError as error:  # a full disk, a folder that may not be written
+        if options.debug:
+            raise
+        print(f"tuun-da {options.command}: {error}", file=sys.stderr)
+        return EXIT_FAILED
     except KeyboardInterrupt:
         if options.debug:
             raise
@@ -110,7 +116,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _command(commands: Any, name: str, run: Any, text: str, example: str) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=f"example:  {example}"
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=f"example:  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,  # an example is copied from one line
     )
     command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     command.set_defaults(run=run)
@@ -135,6 +145,10 @@ def _search(options: argparse.Namespace) -> int:
 
     config = read_config(options.config)
     _check_output(options.output)
+    if options.confirm:
+        from tuun_da.engines.confirm import check_request
+
+        check_request(_baselines(options), options.seeds, options.workers)
     port = _free_port(options.port)
 
     from tuun_da.engines.nni_experiment import running
@@ -173,13 +187,13 @@ def _search(options: argparse.Namespace) -> int:
     if failure is not None:
         raise failure
     if interrupted:
-        print(f"Go on with: nnictl resume {experiment.id}{_directory_option(config.working_directory)}")
+        print(f"Go on with: {_nnictl('resume', experiment.id, config.working_directory)}")
         return EXIT_INTERRUPTED
     if options.confirm and exported:
         options.policy, options.output = options.output, None
         print()
         _confirm(options)
-    print(f"\nLook at the trials again: nnictl view {experiment.id}{_directory_option(config.working_directory)}")
+    print(f"\nLook at the trials again: {_nnictl('view', experiment.id, config.working_directory)}")
     return 0
 
 
@@ -195,9 +209,11 @@ def _free_port(wanted: int | None) -> int:
     raise ConfigError(f"--port: port {busy} taken by another program; name a free one")
 
 
-def _directory_option(folder: Path) -> str:
+def _nnictl(action: str, experiment_id: str, folder: Path) -> str:
+    """The command line of NNI's for what this command does not do, with the web page kept on this machine."""
     usual = Path("~/nni-experiments").expanduser()
-    return "" if folder == usual else f" --experiment_dir {folder}"
+    directory = "" if folder == usual else f" --experiment_dir {shlex.quote(str(folder))}"
+    return f'NODE_OPTIONS="$(tuun-da node-options)" nnictl {action} {experiment_id}{directory}'
 
 
 def _export(journal: Any, experiment_id: str | None, output: str) -> bool:
@@ -270,7 +286,7 @@ def _confirm(options: argparse.Namespace) -> int:
 
     result = confirm(
         record,
-        baselines=[name.strip() for name in options.baselines.split(",") if name.strip()],
+        baselines=_baselines(options),
         n_seeds=options.seeds,
         workers=options.workers,
         device=options.device,
@@ -280,6 +296,10 @@ def _confirm(options: argparse.Namespace) -> int:
     write_atomically(Path(output), json.dumps(result.to_dict(), indent=2) + "\n")
     print(f"Written to {Path(output).resolve()}")
     return 0
+
+
+def _baselines(options: argparse.Namespace) -> list[str]:
+    return [name.strip() for name in options.baselines.split(",") if name.strip()]
 
 
 def _init(options: argparse.Namespace) -> int:

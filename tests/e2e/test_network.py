@@ -27,8 +27,10 @@ def can_make_namespaces() -> bool:
     return probe.returncode == 0
 
 
-@pytest.mark.skipif(not can_make_namespaces(), reason="needs unshare and ip (util-linux, iproute2), and user namespaces")
-@pytest.mark.parametrize(("option", "answers"), [([], False), (["--listen-all"], True)], ids=["default", "--listen-all"])
+@pytest.mark.skipif(not can_make_namespaces(), reason="needs unshare and ip (util-linux, iproute2), user namespaces")
+@pytest.mark.parametrize(
+    ("option", "answers"), [([], False), (["--listen-all"], True)], ids=["default", "--listen-all"]
+)
 def test_web_page_from_a_second_network_namespace(place, option, answers):
     config = write_config(place.folder, maxTrialNumber=100)
     code, output = place.run("unshare", "-rn", sys.executable, SCRIPT, config, *option, timeout=120)

@@ -67,8 +67,10 @@ def test_the_manager_is_killed(place):
     finally:
         process.kill()
     assert process.returncode == 1, output
-    assert "NNI's manager" in output
+    assert "NNI's manager died" in output
+    assert "Traceback" not in output
     assert (place.folder / "best_policy.json").exists()
+    wait_for(lambda: not processes_of(place.folder), seconds=20, what="the end of the trials that it left")
 
 
 def test_mistakes_in_the_configuration_are_all_told_before_anything_starts(place):
@@ -79,7 +81,8 @@ def test_mistakes_in_the_configuration_are_all_told_before_anything_starts(place
     )  # fmt: skip
     code, output = place.run(BIN / "tuun-da", "search", "--config", config)
     assert code == 2, output
-    for expected in ("trialConcurrency", "trialGpuNumber", "did you mean maxTrialNumber", "'rotat'", "did you mean 'seed'"):
+    hints = ("did you mean maxTrialNumber", "did you mean 'seed'")
+    for expected in ("trialConcurrency", "trialGpuNumber", "'rotat'", *hints):
         assert expected in output
     assert output.count(str(config)) >= 4
     assert not (place.folder / "experiments").exists()
@@ -107,7 +110,7 @@ def test_a_misspelled_class_argument_under_plain_nnictl(place):
         },
     )
     port = free_port()
-    code, output = place.run(BIN / "nnictl", "create", "--config", config, "--port", str(port))
+    place.run(BIN / "nnictl", "create", "--config", config, "--port", str(port))
     log = place.experiment_folder() / "log"
     wait_for(
         lambda: any("did you mean 'surrogate'?" in path.read_text() for path in log.glob("*.log")),

@@ -5,6 +5,7 @@ The trainings run in worker processes, one a core or a GPU. The test split is re
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import statistics
@@ -12,12 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuun_da.errors import ConfigError, TuunDaError
 from tuun_da.policy_format import PolicyRecord
 from tuun_da.training.schedule import TrainConfig
 from tuun_da.training.settings import DataConfig
+
+if TYPE_CHECKING:
+    from tuun_da.training.splits import Splits
 
 FIRST_SEED = 1_000_000
 """Seeds of a confirmation start here, far from those of trials: the luck of the search must not be counted again."""
@@ -140,15 +144,9 @@ def confirm(
     names in TrainConfig and DataConfig. ``workers`` trainings run side by side (None: one a core, or one a GPU).
     Raises ConfigError where the file keeps none, and what a training raises.
     """
-    if isinstance(n_seeds, bool) or not isinstance(n_seeds, int) or n_seeds < 1:
-        raise ConfigError(f"n_seeds must be a whole number from 1 on, got {n_seeds!r}")
-    if workers is not None and workers < 1:
-        raise ConfigError(f"workers must be a whole number from 1 on, got {workers!r}")
+    check_request(baselines, n_seeds, workers)
     train_config, data_config, choice = settings_of(record, overrides or {})
-    candidates = [Candidate(LABELS[name], name) for name in baselines if name in LABELS]
-    for name in baselines:
-        if name not in LABELS:
-            raise ConfigError(f"baseline must be one of {', '.join(LABELS)}; got {name!r}")
+    candidates = [Candidate(LABELS[name], name) for name in baselines]
     on_top = choice == "etp+search"
     candidates.append(Candidate("crop + flip, then best policy" if on_top else "best policy", choice, record))
     seeds = tuple(range(FIRST_SEED, FIRST_SEED + n_seeds))
@@ -176,10 +174,25 @@ def confirm(
     return Confirmation(tuple(rows), seeds, n_test)
 
 
+def check_request(baselines: Sequence[str], n_seeds: int, workers: int | None) -> None:
+    """Raise ConfigError for what ``confirm`` cannot do, before a search of hours that ends with it."""
+    if isinstance(n_seeds, bool) or not isinstance(n_seeds, int) or n_seeds < 1:
+        raise ConfigError(f"n_seeds must be a whole number from 1 on, got {n_seeds!r}")
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers must be a whole number from 1 on, got {workers!r}")
+    for name in baselines:
+        if name not in LABELS:
+            raise ConfigError(f"baseline must be one of {', '.join(LABELS)}; got {name!r}")
+
+
 def settings_of(record: PolicyRecord, overrides: Mapping[str, Any]) -> tuple[TrainConfig, DataConfig, str]:
     """How the trials trained that found the policy: training, data, and how the policy was applied."""
     settings = record.searched.get("settings")
-    if not isinstance(settings, Mapping) or not {"train", "data", "policy"} <= set(settings):
+    if (
+        not isinstance(settings, Mapping)
+        or not {"train", "data", "policy"} <= set(settings)
+        or not all(isinstance(settings[part], Mapping) for part in ("train", "data"))
+    ):
         raise ConfigError(
             "the policy file does not say how its trials trained (searched.settings with train, data and policy); "
             "it is written by tuun-da search and tuun-da best when the trials report it, as trials/train.py does"
@@ -210,6 +223,14 @@ def default_workers(device: str) -> int:
     return os.cpu_count() or 1
 
 
+@functools.lru_cache(maxsize=1)
+def _splits_of(data_config: DataConfig) -> Splits:
+    """The images, read once in each worker process."""
+    from tuun_da.training.datasets import load_splits
+
+    return load_splits(data_config)
+
+
 def _train_one(
     train_config: TrainConfig, data_config: DataConfig, candidate: Candidate, device: str, threads: int
 ) -> tuple[float, int]:
@@ -217,13 +238,12 @@ def _train_one(
     import torch
 
     from tuun_da.augment.named import build_transform
-    from tuun_da.training.datasets import load_splits
     from tuun_da.training.device import pick_device
     from tuun_da.training.loop import train
 
     torch.set_num_threads(threads)
     transform = build_transform(candidate.choice, candidate.record)
-    splits = load_splits(data_config)
+    splits = _splits_of(data_config)
     with pick_device(device) as chosen:
         result = train(train_config, splits, transform, chosen, evaluate_test=True)
     if result.test_accuracy is None:

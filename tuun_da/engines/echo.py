@@ -20,6 +20,7 @@ from tuun_da.search.history import TrialState, is_finite_number
 
 ID_KEY = "tuun_id"
 ECHO_KEY = "tuun_da"
+MAX_DEPTH = 50  # of what a trial says; the journal could not hold it without end
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def read_metric(metric: Any) -> Echo | None:
     details = echo.get("details")
     return Echo(
         id=trial_id if isinstance(trial_id, int) and not isinstance(trial_id, bool) else None,
-        parameters=without_id(echo["parameters"]),
+        parameters=plain(without_id(echo["parameters"])),
         value=float(value) if value is not None and is_finite_number(value) else None,
         state=state,
         curve=tuple(curve) if isinstance(curve, Sequence) and not isinstance(curve, str) else (),
@@ -99,5 +100,19 @@ def read_metric(metric: Any) -> Echo | None:
         started=echo.get("started") if is_finite_number(echo.get("started")) else None,
         ended=echo.get("ended") if is_finite_number(echo.get("ended")) else None,
         error=None if echo.get("error") is None else str(echo["error"]),
-        details=details if isinstance(details, Mapping) else {},
+        details=plain(details) if isinstance(details, Mapping) else {},
     )
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """``value`` as JSON can hold it: null for NaN and infinity, text for what is none of its types or is too deep."""
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, int | float):
+        return value if is_finite_number(value) else None
+    if depth < MAX_DEPTH:
+        if isinstance(value, Mapping):
+            return {str(key): plain(entry, depth + 1) for key, entry in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(entry, depth + 1) for entry in value]
+    return repr(value)

@@ -38,14 +38,14 @@ def recommend(content: JournalContent, *, experiment: str | None = None) -> Reco
     policy_parameters, others = split_parameters(trial.parameters)
     if not policy_parameters:
         return Recommendation(parameters, trial, None)
-    settings = dict(trial.details.get("settings", {}))
+    settings = _mapping(trial.details.get("settings"))
     n_scores = sum(other.state is TrialState.SUCCEEDED for other in content.trials)
     searched: dict[str, Any] = {
         "score": trial.value,
         "trial": trial.id,
         "n_trials": n_scores,
         "experiment": experiment,
-        "dataset": settings.get("data", {}).get("data"),
+        "dataset": _mapping(settings.get("data")).get("data"),
         "image_size": settings.get("image_size"),
         "other_parameters": others,
         "search": dict(content.settings),
@@ -55,3 +55,8 @@ def recommend(content: JournalContent, *, experiment: str | None = None) -> Reco
     return Recommendation(
         parameters, trial, PolicyRecord(sub_policies_from_parameters(policy_parameters), searched=searched)
     )
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    """Trials other than ours may report something else, or nothing."""
+    return dict(value) if isinstance(value, Mapping) else {}

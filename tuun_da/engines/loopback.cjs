@@ -9,7 +9,10 @@ net.Server.prototype.listen = function (...args) {
     if (typeof args[1] !== 'string') {
       args.splice(1, args[1] === null || args[1] === undefined ? 1 : 0, '127.0.0.1');
     }
-  } else if (first !== null && typeof first === 'object' && first.port !== undefined && !first.host && !first.path) {
+  } else if (first === undefined || first === null || typeof first === 'function') {
+    // listen(), listen(callback): any port
+    args.splice(0, first === undefined || first === null ? 1 : 0, { port: 0, host: '127.0.0.1' });
+  } else if (typeof first === 'object' && first.port !== undefined && !first.host && !first.path) {
     args[0] = { ...first, host: '127.0.0.1' };
   }
   return listen.apply(this, args);

@@ -102,7 +102,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: must hold keys and values, got {type(content).__name__}")
@@ -122,6 +122,11 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
+def _is_service(value: object) -> bool:
+    services = value if isinstance(value, list) else [value]
+    return bool(services) and all(isinstance(service, dict) for service in services)
+
+
 @dataclass(frozen=True)
 class _Rule:
     key: str
@@ -135,7 +140,7 @@ _RULES = (
     _Rule("trialConcurrency", True, _is_count, "a whole number from 1 on"),
     _Rule("maxTrialNumber", False, _is_count, "a whole number from 1 on"),
     _Rule("tuner", True, lambda value: isinstance(value, dict), f"keys such as className: {TUNER_CLASS}"),
-    _Rule("trainingService", True, lambda value: isinstance(value, dict | list), "keys such as platform: local"),
+    _Rule("trainingService", True, _is_service, "keys such as platform: local, or a list of such"),
     _Rule("logLevel", False, lambda value: value in LOG_LEVELS, f"one of {', '.join(LOG_LEVELS)}"),
 )
 
@@ -195,12 +200,11 @@ def _read_space(path: Path, content: Mapping[str, Any]) -> Mapping[str, Any]:
         file = _resolve(path, content["searchSpaceFile"])
         source = str(file)
         try:
-            text = file.read_text(encoding="utf-8")
+            text = file.read_bytes().decode("utf-8")
+            space = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
         except OSError as error:
             raise ConfigError(f"{path}: searchSpaceFile: {file} cannot be read: {error.strerror}") from None
-        try:
-            space = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
-        except (ValueError, yaml.YAMLError) as error:
+        except (ValueError, yaml.YAMLError, RecursionError) as error:
             raise ConfigError(f"{source}: is not {file.suffix[1:] or 'YAML'}: {' '.join(str(error).split())}") from None
     try:
         find_policy(SearchSpace.from_nni(space))

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from tuun_da.search.history import JournalContent, TrialState, read_journal
 FINISHED = ("SUCCEEDED", "FAILED", "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED")
 STALLED_SECONDS = 180.0
 GIVE_UP_AFTER_FAILURES = 5
+STOP_SECONDS = 60.0
+START_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,9 @@ class NniExperiment:
         self.id: str = experiment.id
         self.port = port
         self._began = time.monotonic()
+        self._manager = psutil.Process(experiment._proc.pid)
         self._tuner: psutil.Process | None = None
+        self._descendants: set[psutil.Process] = set()  # tuner and trials, which outlive a killed manager
 
     @property
     def folder(self) -> Path:
@@ -76,6 +81,7 @@ class NniExperiment:
         changed = time.monotonic()
         while True:
             status, jobs = self._ask_manager()
+            self._look_at_processes()
             states = [job.status for job in jobs]
             progress = Progress(
                 n_finished=sum(state in FINISHED for state in states),
@@ -103,8 +109,16 @@ class NniExperiment:
             time.sleep(poll_seconds)
 
     def stop(self) -> None:
-        """Stop trials and manager."""
-        self._experiment.stop()
+        """Stop trials and manager, by force where they do not end by themselves."""
+        self._look_at_processes()
+        # NNI waits for its manager without a limit, so it is asked on a thread that need not come back.
+        if _is_alive(self._manager):
+            asking = threading.Thread(target=self._experiment.stop, daemon=True)
+            asking.start()
+            asking.join(STOP_SECONDS)
+        for process in (self._manager, *self._descendants):
+            with contextlib.suppress(psutil.Error):
+                process.kill()  # psutil knows a process of the same number that began later
 
     def _ask_manager(self) -> tuple[str, list[Any]]:
         """Status and trial jobs; patient, since a loaded machine makes the manager slow to answer."""
@@ -112,30 +126,25 @@ class NniExperiment:
             try:
                 return self._experiment.get_status(), self._experiment.list_trial_jobs()
             except Exception as error:
-                process = self._experiment._proc
-                if process is None or not psutil.pid_exists(process.pid) or attempt == 29:
-                    raise ExperimentError(
-                        f"NNI's manager no longer answers ({type(error).__name__}).\n{self._manager_log()}"
-                    ) from None
-                if hasattr(process, "poll") and process.poll() is not None:
-                    raise ExperimentError(
-                        f"NNI's manager ended with exit code {process.returncode}.\n{self._manager_log()}"
-                    ) from None
+                if not _is_alive(self._manager):
+                    raise ExperimentError(f"NNI's manager died.\n{self._manager_log()}") from None
+                if attempt == 29:
+                    reason = type(error).__name__
+                    raise ExperimentError(f"NNI's manager does not answer ({reason}).\n{self._manager_log()}") from None
                 time.sleep(1.0)
         raise AssertionError("unreachable")
 
-    def _tuner_is_dead(self) -> bool:
-        if self._tuner is None:
+    def _look_at_processes(self) -> None:
+        with contextlib.suppress(psutil.Error):
+            self._descendants.update(self._manager.children(recursive=True))
+        for process in self._descendants if self._tuner is None else ():
             with contextlib.suppress(psutil.Error):
-                for process in psutil.Process(self._experiment._proc.pid).children(recursive=True):
-                    command = process.cmdline()
-                    if "--exp_params" in command and "-c" not in command[:2]:
-                        self._tuner = process
-            return False
-        try:
-            return not self._tuner.is_running() or self._tuner.status() == psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return True
+                # not the shell around it, which has all of its command in one word
+                if "--exp_params" in process.cmdline():
+                    self._tuner = process
+
+    def _tuner_is_dead(self) -> bool:
+        return self._tuner is not None and not _is_alive(self._tuner)
 
     def _check_outcome(self, progress: Progress, jobs: list[Any]) -> None:
         fatal = self.folder / "checkpoint" / ERROR_NAME
@@ -181,21 +190,33 @@ def running(config: NniConfig, *, port: int, listen_all: bool) -> Iterator[NniEx
     """Start the experiment of ``config`` and stop it on the way out, however that is. Raises ExperimentError."""
     from nni.experiment import Experiment, ExperimentConfig, RunMode
 
-    logging.getLogger("nni").setLevel(logging.WARNING)
+    logging.getLogger("nni").setLevel(logging.ERROR)
     # Trials are started by the name in trialCommand: it must be this Python, activated or not.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     if not listen_all:
         os.environ["NODE_OPTIONS"] = loopback_node_options(os.environ.get("NODE_OPTIONS", ""))
-    try:
-        experiment = Experiment(ExperimentConfig.load(str(config.path)))
-        experiment.start(port, run_mode=RunMode.Detach)
-    except Exception as error:
-        raise ExperimentError(f"NNI could not start: {error}") from error
+    for attempt in range(START_ATTEMPTS):
+        try:
+            experiment = Experiment(ExperimentConfig.load(str(config.path)))
+            experiment.start(port, run_mode=RunMode.Detach)
+            break
+        except OSError as error:  # no connection: NNI gives its manager 3 s to answer, and then kills it
+            if attempt == START_ATTEMPTS - 1:
+                raise ExperimentError(f"NNI could not start: {error}") from error
+        except Exception as error:
+            raise ExperimentError(f"NNI could not start: {error}") from error
     started = NniExperiment(config, experiment, port)
     try:
         yield started
     finally:
         started.stop()
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _tail(path: Path, n_lines: int = 15) -> str:

@@ -21,6 +21,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -28,7 +29,7 @@ import psutil
 from nni import NoMoreTrialError
 from nni.tuner import Tuner
 
-from tuun_da.engines.echo import ID_KEY, Echo, read_metric, without_id
+from tuun_da.engines.echo import ID_KEY, Echo, plain, read_metric, without_id
 from tuun_da.engines.study import Study
 from tuun_da.engines.tuner_settings import TunerSettings
 from tuun_da.search.history import TrialState, is_finite_number
@@ -80,6 +81,7 @@ class TuunTuner(Tuner):  # type: ignore[misc]  # nni has no types
         )
         self._lock = threading.RLock()
         self._study: Study | None = None  # NNI hands over the search space after the tuner is made
+        self._alive: set[int] = set()  # NNI's numbers of the trials that have not ended
         self._warned_no_echo = False
         self._end_with_manager()
 
@@ -91,6 +93,8 @@ class TuunTuner(Tuner):  # type: ignore[misc]  # nni has no types
                 if self._study is None:
                     journal = Path(folder, JOURNAL_NAME) if folder else None
                     self._study = Study.open(journal, search_space, self._settings)
+                    if folder:
+                        Path(folder, ERROR_NAME).unlink(missing_ok=True)
                 else:
                     self._study.change_space(search_space)
             except Exception as error:
@@ -100,7 +104,8 @@ class TuunTuner(Tuner):  # type: ignore[misc]  # nni has no types
                 # Raised here, it would leave the experiment RUNNING for ever; now it ends at the first request.
                 _logger.exception("the experiment cannot begin")
                 if folder:
-                    Path(folder, ERROR_NAME).write_text(f"{error}\n", encoding="utf-8")
+                    with contextlib.suppress(OSError):
+                        Path(folder, ERROR_NAME).write_text(f"{error}\n", encoding="utf-8")
 
     def generate_parameters(self, parameter_id: int, **kwargs: Any) -> dict[str, Any]:
         """The next point, with the id that its trial will echo. Raises NoMoreTrialError where there is no study."""
@@ -112,6 +117,7 @@ class TuunTuner(Tuner):  # type: ignore[misc]  # nni has no types
             except Exception as error:
                 _logger.exception("no point can be handed out")
                 raise NoMoreTrialError(str(error)) from None
+            self._alive.add(parameter_id)
             return {**parameters, ID_KEY: trial_id}
 
     @_never_raises
@@ -125,24 +131,32 @@ class TuunTuner(Tuner):  # type: ignore[misc]  # nni has no types
     def trial_end(self, parameter_id: int, success: bool, **kwargs: Any) -> None:
         """Some trial ended; ``parameter_id`` may be another one's."""
         with self._lock:
-            if self._study is not None:
+            # Once each, and not of those that a person added by hand: their points were never asked for here.
+            if self._study is not None and parameter_id in self._alive:
+                self._alive.remove(parameter_id)
                 self._study.note_end()
 
     @_never_raises
     def import_data(self, data: Sequence[Mapping[str, Any]]) -> None:
         """Results replayed by a resume, results of the trials that the resume reran, and those of a user's import."""
         with self._lock:
-            if self._study is None:
-                return
             for entry in data:
-                echo = self._read(entry["parameter"], entry["value"])
-                if echo.id is not None and self._study.has_ended(echo.id):
-                    continue
-                if echo.id is not None and echo.state is TrialState.STOPPED:
-                    # Stopped when the experiment was shut down, or the journal would have it: it runs again.
-                    self._study.hand_out_again(echo.id)
-                else:
-                    self._study.finish(echo)
+                self._import(entry)
+
+    @_never_raises
+    def _import(self, entry: Mapping[str, Any]) -> None:
+        if self._study is None:
+            return
+        echo = self._read(entry["parameter"], entry["value"])
+        if echo.id is not None and not self._study.is_own(echo):
+            echo = replace(echo, id=None)
+        if echo.id is not None and self._study.has_ended(echo.id):
+            return
+        if echo.id is not None and echo.state is TrialState.STOPPED:
+            # Stopped when the experiment was shut down, or the journal would have it: it runs again.
+            self._study.hand_out_again(echo.id)
+        else:
+            self._study.finish(echo)
 
     def _end_with_manager(self) -> None:
         """End this process, between two callbacks, as soon as the manager that started it is gone."""
@@ -173,7 +187,7 @@ class TuunTuner(Tuner):  # type: ignore[misc]  # nni has no types
         trial_id = parameters.get(ID_KEY)
         return Echo(
             id=trial_id if isinstance(trial_id, int) and not isinstance(trial_id, bool) else None,
-            parameters=without_id(parameters),
+            parameters=plain(without_id(parameters)),
             value=float(value) if finite else None,  # type: ignore[arg-type]
             state=TrialState.SUCCEEDED if finite else TrialState.FAILED,
             error=None if finite else f"the trial reported {value!r}, which is not a finite number",

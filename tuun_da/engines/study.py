@@ -38,14 +38,15 @@ class Study:
         self._space = space
         self._journal = journal
         self._optimizer = optimizer_from_journal(journal.content, space)
-        self._restored = frozenset(journal.content.running)  # running when the experiment was interrupted
+        self._restored = set(journal.content.running)  # running when the experiment was interrupted
         self._again: list[int] = []  # stopped by a shutdown: to be handed out once more
         self._unwritten: list[Trial] = []  # ended, but the disk refused the record
-        self._written_off: set[int] = set()  # counted as failed, since no result came
+        # Counted as failed, since no result came.
+        self._written_off = {trial.id for trial in journal.content.trials if trial.error == NO_RESULT}
         self._last_id = 0
-        self._n_asked = 0  # since this process began, as are the next two
+        self._handed_out: dict[int, int] = {}  # place in the order of handing out, since this process began
+        self._n_asked = 0  # since this process began, as is the next
         self._n_ended = 0
-        self._n_reported = 0
 
     @classmethod
     def open(cls, path: Path | None, search_space: Mapping[str, Any], settings: TunerSettings) -> Study:
@@ -67,7 +68,11 @@ class Study:
                     f"journal {path} was begun with {name} = {begun.get(name)!r}, and {name} is {value!r} now; "
                     "an experiment keeps its settings"
                 )
-        study = cls(space, journal)
+        try:
+            study = cls(space, journal)
+        except Exception:
+            journal.close()
+            raise
         if journal.content.events:
             _logger.info("%d trials are in the journal, %d running", len(journal.content.trials), len(study._restored))
         return study
@@ -81,16 +86,26 @@ class Study:
         """Go on in another space; trials that do not fit it are kept but no longer learned from."""
         space = SearchSpace.from_nni(search_space)
         find_policy(space)
-        self._optimizer = optimizer_from_journal(self._journal.content, space)
-        self._space = space
+        if space == self._space:
+            return
+        optimizer = optimizer_from_journal(self._journal.content, space)
+        self._journal.record_space(search_space)
+        for trial in self._unwritten:
+            tell_trial(optimizer, trial, maximize=self._journal.content.maximize)
+        self._optimizer, self._space = optimizer, space
 
     def ask(self) -> tuple[int, dict[str, Any]]:
         """The id and the parameters of the next trial."""
         self._n_asked += 1
-        if self._again:
+        running = self._optimizer.running
+        while self._again:
             trial_id = self._again.pop(0)
-            return trial_id, dict(self._optimizer.running[trial_id])
+            if trial_id in running:  # else its result came after all
+                self._restored.discard(trial_id)  # from now on NNI tells of its end
+                self._handed_out[trial_id] = self._n_asked
+                return trial_id, dict(running[trial_id])
         trial_id = self._new_id()
+        self._handed_out[trial_id] = self._n_asked
         try:
             parameters = dict(self._optimizer.ask(trial_id))
         except Exception:
@@ -115,7 +130,6 @@ class Study:
         state, error = echo.state, echo.error
         if state is TrialState.SUCCEEDED and echo.value is None:
             state, error = TrialState.FAILED, "the trial reported a score that is not a finite number"
-        self._n_reported += echo.id not in self._written_off and echo.id not in self._restored
         self._written_off.discard(echo.id)
         self._keep(
             Trial(
@@ -135,13 +149,21 @@ class Study:
 
     def hand_out_again(self, trial_id: int) -> None:
         """The trial was stopped by a shutdown: the next ``ask`` gives it out once more."""
-        if trial_id in self._optimizer.running and trial_id not in self._again:
+        if trial_id in self._restored and trial_id not in self._again:
             self._again.append(trial_id)
 
     def note_end(self) -> None:
         """Some trial's process ended, and it is not certain whose."""
         self._n_ended += 1
         self._write_off_lost()
+
+    def is_own(self, echo: Echo) -> bool:
+        """Whether the echo is that of a trial of this study: another experiment counts its trials from 1, too."""
+        content = self._journal.content
+        known = [e.parameters for e in content.events if e.id == echo.id] + [
+            trial.parameters for trial in self._unwritten if trial.id == echo.id
+        ]
+        return any(dict(parameters) == dict(echo.parameters) for parameters in known)
 
     def has_ended(self, trial_id: int) -> bool:
         """Whether a result of the trial came (being written off is none)."""
@@ -195,22 +217,19 @@ class Study:
     def _write_off_lost(self) -> None:
         """Count trials as failed that died without a word (killed, out of memory).
 
-        How many did is known: trials that ended, less results that came. Which ones is not, since NNI may name
-        another one's id. So a running trial is given up only when nothing runs any more, or when so many that were
-        asked after it have come back that it cannot still be running. Should it report after all, that counts.
+        Of these ``trial_end`` is all that comes, and it may name another one's id. But NNI hands points out first in,
+        first out, so that a point asked before one that came back has been taken; and when no trial is alive any more,
+        who took it is dead. A point behind all that came back may still wait for the next trial: it stays running.
+        Should a result of the trial come after all, that counts.
         """
         n_alive = max(self._n_asked - self._n_ended, 0)
-        n_silent = self._n_ended - self._n_reported
-        ended = self._ended_ids()
+        came_back = [self._handed_out[other] for other in self._ended_ids() if other in self._handed_out]
         for trial_id in sorted(self._running_ids() - set(self._again)):
-            n_overtaken = sum(other > trial_id for other in ended)
-            if trial_id in self._restored:  # rerun by NNI, which does not tell of the end
-                lost = n_overtaken >= 3 * n_alive + 8
+            if trial_id in self._restored:  # rerun by NNI, which does not tell of the end; it came before all others
+                lost = len(came_back) >= 3 * n_alive + 8
             else:
-                lost = n_silent > 0 and (n_alive == 0 or n_overtaken >= 2 * n_alive + 2)
-                n_silent -= lost
+                lost = n_alive == 0 and any(place > self._handed_out.get(trial_id, 0) for place in came_back)
             if lost:
-                self._n_reported += trial_id not in self._restored
                 self._written_off.add(trial_id)
                 self._keep(
                     Trial(

@@ -46,12 +46,14 @@ class TunerSettings:
 
     @classmethod
     def refuse_unknown(cls, names: Iterable[str]) -> None:
-        """Raise ConfigError if there is any name, with the one that was probably meant."""
+        """Raise ConfigError if there is any name, with the ones that were probably meant."""
         known = [field.name for field in dataclasses.fields(cls)]
+        mistakes = []
         for name in sorted(map(str, names)):
             close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ConfigError(f"the tuner has no argument {name!r}{hint} It takes {', '.join(known)}")
+            mistakes.append(f"the tuner has no argument {name!r}" + (f"; did you mean {close[0]!r}?" if close else "."))
+        if mistakes:
+            raise ConfigError(f"{' '.join(mistakes)} It takes {', '.join(known)}")
 
     def to_dict(self) -> dict[str, Any]:
         """The settings by name, ready for JSON."""

@@ -7,20 +7,23 @@ can cut off no more than the last line, and such a stump is dropped when the fil
     {"kind": "header", "format": "tuun_da journal", "version": 1, "space": {...}, "settings": {...}, "versions": {...}}
     {"kind": "asked", "id": 1, "parameters": {...}, "time": 1790000000.0}
     {"kind": "finished", "id": 1, "parameters": {... as run ...}, "value": 0.93, "state": "succeeded", "curve": [...]}
+    {"kind": "space", "space": {...}}    from here on, where the search space was changed while the experiment ran
 
 The value is in the user's own direction: the settings say whether more or less of it is better.
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import errno
 import fcntl
 import json
 import math
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,6 +32,7 @@ from tuun_da.errors import JournalError
 
 FORMAT = "tuun_da journal"
 VERSION = 1
+_HEADER_BEGIN = b'{"kind": "header"'
 
 
 class TrialState(enum.Enum):
@@ -70,6 +74,7 @@ class Trial:
         if self.state is TrialState.SUCCEEDED and self.value is None:
             raise JournalError(f"trial {self.id} succeeded, so it must have a value; got None")
         object.__setattr__(self, "curve", tuple(v if is_finite_number(v) else None for v in self.curve))
+        _line(self.to_record())  # what a journal cannot hold must not wait in line before what it can
 
     def to_record(self) -> dict[str, Any]:
         """The trial as a journal record, without what is absent."""
@@ -130,7 +135,7 @@ class Event:
 
 @dataclass(frozen=True)
 class JournalContent:
-    """A journal as read: the header's parts and every event in order."""
+    """A journal as read: the header's parts and every event in order. ``space`` is the one that was in use last."""
 
     space: Mapping[str, Any]
     settings: Mapping[str, Any]
@@ -170,8 +175,8 @@ def read_journal(path: str | os.PathLike[str]) -> JournalContent:
     """The content of the journal at ``path``, which may be open elsewhere. Raises JournalError."""
     try:
         raw = Path(path).read_bytes()
-    except OSError as error:
-        raise JournalError(f"journal {path} cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+        raise JournalError(f"journal {path} cannot be read: {getattr(error, 'strerror', error)}") from None
     return _parse(raw[: _complete_length(raw)], path)
 
 
@@ -182,6 +187,7 @@ class Journal:
         self._content = content
         self.path = path
         self._descriptor = descriptor
+        self._length = 0 if descriptor is None else os.fstat(descriptor).st_size  # bytes that are whole lines
 
     @classmethod
     def open(
@@ -219,15 +225,16 @@ class Journal:
             with open(path, "rb") as file:
                 raw = file.read()
             length = _complete_length(raw)
-            if length < len(raw):
-                os.ftruncate(descriptor, length)  # the stump of a record whose writer crashed: never acknowledged
             if length == 0:
-                _write(descriptor, _line(header), path)
+                if not raw.startswith(_HEADER_BEGIN[: len(raw)]):
+                    raise JournalError(f"{path} is not a journal of tuun_da")
+                _write(descriptor, _line(header), path, 0)
                 _sync_folder(path.parent)
                 return cls(_parse(_line(header), path), path, descriptor)
             content = _parse(raw[:length], path)
             if _normalised(content.space) != _normalised(space):
                 raise JournalError(f"journal {path} belongs to another search space; give this experiment its own file")
+            os.ftruncate(descriptor, length)  # without the stump of a record whose writer crashed: never acknowledged
             return cls(content, path, descriptor)
         except BaseException:
             os.close(descriptor)
@@ -242,11 +249,18 @@ class Journal:
         """Note that ``parameters`` were handed out."""
         now = time.time()
         record = {"kind": "asked", "id": trial_id, "parameters": dict(parameters), "time": now}
-        self._append(record, Event(trial_id, dict(parameters), None, now))
+        self._write_record(record)
+        self._note(Event(trial_id, dict(parameters), None, now))
 
     def record_finished(self, trial: Trial) -> None:
         """Note that a trial ended; when this returns, it is on disk."""
-        self._append(trial.to_record(), Event(trial.id, trial.parameters, trial, trial.ended))
+        self._write_record(trial.to_record())
+        self._note(Event(trial.id, trial.parameters, trial, trial.ended))
+
+    def record_space(self, space: Mapping[str, Any]) -> None:
+        """Note that the experiment goes on in another search space."""
+        self._write_record({"kind": "space", "space": dict(space), "time": time.time()})
+        self._content = replace(self._content, space=_normalised(space))
 
     def close(self) -> None:
         """Let another process have the file."""
@@ -262,16 +276,16 @@ class Journal:
     ) -> None:
         self.close()
 
-    def _append(self, record: Mapping[str, Any], event: Event) -> None:
+    def _write_record(self, record: Mapping[str, Any]) -> None:
         line = _line(record)
-        if self.path is not None:
-            if self._descriptor is None:
-                raise JournalError(f"journal {self.path} is closed")
-            _write(self._descriptor, line, self.path)
-        content = self._content
-        self._content = JournalContent(
-            content.space, content.settings, content.versions, (*content.events, event), content.started
-        )
+        if self.path is None:
+            return
+        if self._descriptor is None:
+            raise JournalError(f"journal {self.path} is closed")
+        self._length = _write(self._descriptor, line, self.path, self._length)
+
+    def _note(self, event: Event) -> None:
+        self._content = replace(self._content, events=(*self._content.events, event))
 
 
 def is_finite_number(value: object) -> bool:
@@ -287,20 +301,25 @@ def is_finite_number(value: object) -> bool:
 def _line(record: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(record, allow_nan=False).encode() + b"\n"
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise JournalError(f"a journal record must hold JSON values without NaN or infinity: {error}") from None
 
 
-def _write(descriptor: int, line: bytes, path: Path) -> None:
-    """Append one whole line and sync it; after a failure (a full disk) no part of the line stays."""
-    before = os.fstat(descriptor).st_size
+def _write(descriptor: int, line: bytes, path: Path, length: int) -> int:
+    """Write one whole line behind the first ``length`` bytes, sync it, and return the new length.
+
+    After a failure (a full disk) no part of the line stays: should it not go now, the next call drops it.
+    """
     try:
+        os.ftruncate(descriptor, length)
         written = os.write(descriptor, line)
         if written != len(line):
-            raise OSError(28, os.strerror(28))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(descriptor)
+        return length + len(line)
     except OSError as error:
-        os.ftruncate(descriptor, before)
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, length)
         raise JournalError(f"journal {path} cannot be written: {error.strerror}") from None
 
 
@@ -353,7 +372,10 @@ def _parse(raw: bytes, path: object) -> JournalContent:
     for number, line in enumerate(lines[1:], 2):
         record = _parse_line(line, number, path)
         try:
-            events.append(_event(record))
+            if record.get("kind") == "space":
+                parts["space"] = _changed_space(record)
+            else:
+                events.append(_event(record))
         except JournalError as error:
             raise JournalError(f"journal {path}, line {number}: {error}") from None
     return JournalContent(parts["space"], parts["settings"], parts["versions"], tuple(events), header.get("time"))
@@ -368,7 +390,14 @@ def _event(record: Mapping[str, Any]) -> Event:
         if isinstance(trial_id, bool) or not isinstance(trial_id, int) or not isinstance(parameters, dict):
             raise JournalError("an asked record needs a whole number as id and an object as parameters")
         return Event(trial_id, parameters, None, record.get("time"))
-    raise JournalError(f"kind must be asked or finished, got {record.get('kind')!r}")
+    raise JournalError(f"kind must be asked, finished or space, got {record.get('kind')!r}")
+
+
+def _changed_space(record: Mapping[str, Any]) -> dict[str, Any]:
+    space = record.get("space")
+    if not isinstance(space, dict):
+        raise JournalError(f"space must be an object, got {space!r}")
+    return space
 
 
 def _parse_line(line: bytes, number: int, path: object) -> dict[str, Any]:

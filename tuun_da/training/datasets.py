@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import torchvision
 
 from tuun_da.errors import DataError
 from tuun_da.training.folder import load_folder
@@ -44,6 +43,8 @@ def load_digits(config: DataConfig) -> Source:
 
 def load_cifar(config: DataConfig) -> Source:
     """CIFAR-10 or CIFAR-100: 50,000 images to train and validate, 10,000 to test, 32x32 pixels."""
+    import torchvision.datasets  # takes seconds to import
+
     kind = torchvision.datasets.CIFAR10 if config.data == "cifar10" else torchvision.datasets.CIFAR100
     files = f"{kind.filename}, or what is in it, the folder {kind.base_folder}"
     parts = {}
@@ -58,6 +59,8 @@ def load_cifar(config: DataConfig) -> Source:
 
 def load_svhn(config: DataConfig) -> Source:
     """Street View House Numbers: 73,257 images to train and validate, 26,032 to test, 32x32 pixels."""
+    import torchvision.datasets  # takes seconds to import
+
     kind = torchvision.datasets.SVHN
     files = " and ".join(kind.split_list[split][1] for split in ("train", "test"))
     parts = {}

@@ -1,0 +1,265 @@
+"""A configuration's mistakes are told before anything starts; the shipped ones have none."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tuun_da.engines.nni_config import TUNER_CLASS, read_config
+from tuun_da.errors import ConfigError
+from tuun_da.operations import OPERATION_TYPES
+from tuun_da.policy_format import split_parameters
+from tuun_da.search.policy_space import find_policy
+from tuun_da.search.space import SearchSpace
+from tuun_da.training.options import SEARCHABLE, add_training_options, configs_from_options
+
+REPOSITORY = Path(__file__).parents[2]
+SHIPPED = sorted((REPOSITORY / "nni_configs").glob("*.yml"))
+UNIT = {"_type": "uniform", "_value": [0, 1]}
+GOOD = {
+    "searchSpace": {"x": UNIT},
+    "trialCommand": "python3 train.py --data digits",
+    "trialCodeDirectory": "trials",
+    "trialConcurrency": 2,
+    "maxTrialNumber": 4,
+    "tuner": {"codeDirectory": ".", "className": TUNER_CLASS, "classArgs": {"seed": 1}},
+    "trainingService": {"platform": "local"},
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a good configuration with changes (None leaves a key out) and returns its path."""
+    (tmp_path / "trials").mkdir()
+    (tmp_path / "trials" / "train.py").touch()
+    (tmp_path / "space.json").write_text(json.dumps({"x": UNIT}))
+
+    def write_changed(text=None, **changes):
+        content = {key: value for key, value in (GOOD | changes).items() if value is not None}
+        path = tmp_path / "config.yml"
+        path.write_text(yaml.safe_dump(content) if text is None else text)
+        return path
+
+    return write_changed
+
+
+def tuner(**changes):
+    return {"tuner": {key: value for key, value in (GOOD["tuner"] | changes).items() if value is not None}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "problem"),
+    [
+        ({"trialConcurrency": 0}, "trialConcurrency", "must be a whole number from 1 on; got 0"),
+        ({"trialConcurrency": "2"}, "trialConcurrency", "got '2'"),
+        ({"trialConcurrency": True}, "trialConcurrency", "got True"),
+        ({"trialConcurrency": None}, "trialConcurrency", "is missing"),
+        ({"maxTrialNumber": 1.5}, "maxTrialNumber", "got 1.5"),
+        ({"maxTrialNumber": None}, "maxTrialNumber", "would never end"),
+        ({"maxTrialNumer": 3}, "maxTrialNumer", "did you mean maxTrialNumber?"),
+        ({"max_trial_number": 3}, "max_trial_number", "write it as maxTrialNumber"),
+        ({"zzz": 3}, "zzz", "NNI knows no such key"),
+        ({"trialCommand": None}, "trialCommand", "is missing"),
+        ({"trialCommand": " "}, "trialCommand", "must be the command"),
+        ({"trialCommand": ["python3"]}, "trialCommand", "must be the command"),
+        ({"trialCommand": "cd x && python3 train.py"}, "trialCommand", "one simple command"),
+        ({"trialCommand": "python3 train.py; date"}, "trialCommand", "one simple command"),
+        ({"trialCommand": "python3 trian.py"}, "trialCommand", "there is no trian.py"),
+        ({"trialCodeDirectory": "nowhere"}, "trialCodeDirectory", "must be a folder"),
+        ({"trialGpuNumber": 0}, "trialGpuNumber", "leave it out"),
+        ({"trainingService": {"platform": "local", "trialGpuNumber": 1}}, "trialGpuNumber", "leave it out"),
+        ({"trainingService": {}}, "trainingService.platform", "must be a name"),
+        ({"trainingService": "local"}, "trainingService", "keys such as platform: local"),
+        ({"trainingService": []}, "trainingService", "keys such as platform: local"),
+        ({"trainingService": ["local"]}, "trainingService", "keys such as platform: local"),
+        ({"trainingService": None}, "trainingService", "is missing"),
+        ({"logLevel": "loud"}, "logLevel", "one of fatal, error"),
+        ({"tuner": None}, "tuner", "is missing"),
+        ({"tuner": "TPE"}, "tuner", "className"),
+        ({"tuner": {"name": "TPE"}}, "tuner", "got 'TPE'"),
+        (tuner(className="a.B"), "tuner", "got 'a.B'"),
+        (tuner(codeDirectory=None), "tuner.codeDirectory", "is missing"),
+        (tuner(codeDirectory="nowhere"), "tuner.codeDirectory", "must be a folder"),
+        (tuner(classArg={}), "tuner.classArg", "NNI knows no such key"),
+        (tuner(classArgs=[1]), "tuner.classArgs", "must be keys and values"),
+        (tuner(classArgs={"sed": 1}), "tuner.classArgs", "did you mean 'seed'?"),
+        (tuner(classArgs={"seed": -1}), "tuner.classArgs", "seed must be"),
+        ({"searchSpace": None}, "searchSpaceFile", "neither is there"),
+        ({"searchSpaceFile": "space.json"}, "searchSpaceFile", "both are given"),
+        ({"searchSpace": None, "searchSpaceFile": "nowhere.json"}, "searchSpaceFile", "cannot be read"),
+        ({"searchSpace": {"x": {"_type": "unifrom", "_value": [0, 1]}}}, "searchSpace", "got 'unifrom'"),
+        ({"searchSpace": {}}, "searchSpace", "at least one parameter"),
+        ({"searchSpace": [1]}, "searchSpace", "must be a dict"),
+        ({"searchSpace": {"operation1_1": UNIT, "magnitude1_1": UNIT}}, "searchSpace", "choice of operation types"),
+        ({"searchSpace": {"magnitude1_1": UNIT}}, "searchSpace", "operation1_1 is missing"),
+    ],
+)
+def test_a_mistake_is_named_by_file_and_key(write, changes, key, problem):
+    path = write(**changes)
+    with pytest.raises(ConfigError) as caught:
+        read_config(path)
+    [line] = [line for line in str(caught.value).splitlines() if f"{path}: {key}: " in line]
+    assert problem in line
+
+
+def test_without_a_mistake_it_is_read(write):
+    config = read_config(write())
+    assert (config.max_trials, config.concurrency, config.settings.seed) == (4, 2, 1)
+    assert config.space == {"x": UNIT}
+
+
+def test_all_mistakes_are_told_at_once(write):
+    path = write(
+        trialConcurrency=0, maxTrialNumer=3, trialGpuNumber=1, logLevel="loud", trialCommand=None,
+        searchSpace={"x": {"_type": "unifrom", "_value": [0, 1]}}, **tuner(classArgs={"sed": 1, "surogate": "gp"}),
+    )  # fmt: skip
+    with pytest.raises(ConfigError) as caught:
+        read_config(path)
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    for expected in ("trialConcurrency", "maxTrialNumer", "trialGpuNumber", "logLevel", "trialCommand", "'unifrom'"):
+        assert sum(expected in line for line in lines) == 1
+    assert [line for line in lines if "'seed'" in line and "'surrogate'" in line]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: [", "", "- a", "3", "a: 2001-99-99", "a: !!python/object:os.system {}", "[" * 3000, "a\0b"],
+    ids=["open list", "empty", "list", "number", "no date", "object", "deep", "nul"],
+)
+def test_a_file_that_is_no_configuration(write, text):
+    path = write(text)
+    with pytest.raises(ConfigError, match=r"is not YAML|must hold keys and values") as caught:
+        read_config(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["missing.yml", "."])
+def test_a_file_that_cannot_be_read(tmp_path, path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_config(tmp_path / path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("s.json", b"{", "is not json"),
+        ("s.json", b"\xff\xfe", "is not json"),
+        ("s.json", b"[" * 100_000, "is not json"),
+        ("s.yml", b"a: [", "is not yml"),
+        ("s.json", b"[]", "must be a dict"),
+        ("s.json", b'{"x": {"_type": "uniform", "_value": [1, 0]}}', "low < high"),
+    ],
+)
+def test_a_search_space_file_that_cannot_be_used_is_named(write, tmp_path, name, content, problem):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        read_config(write(searchSpace=None, searchSpaceFile=name))
+    assert str(tmp_path / name) in str(caught.value)
+    assert problem in str(caught.value)
+
+
+def test_relative_paths_are_relative_to_the_file(write, tmp_path, monkeypatch):
+    path = write(searchSpace=None, searchSpaceFile="space.json", experimentWorkingDirectory="experiments")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    for name in (path, Path("..", path.name)):
+        config = read_config(name)
+        assert config.space == {"x": UNIT}
+        assert config.working_directory == tmp_path / "experiments"
+
+
+def test_the_registered_name_is_our_tuner_too(write):
+    config = read_config(write(tuner={"name": "Tuun", "classArgs": {"surrogate": "forest"}}))
+    assert config.settings.surrogate == "forest"
+
+
+# ---- what is shipped ----
+
+
+def trial_options(command):
+    """The options in a trial command, parsed as trials/train.py does. Ends the test for one that is not known."""
+    python, script, *arguments = shlex.split(command)
+    assert (python, script) == ("python3", "train.py")
+    parser = argparse.ArgumentParser()
+    add_training_options(parser)
+    parser.add_argument("--policy", default="search")
+    return parser.parse_args(arguments)
+
+
+def test_there_is_a_configuration_for_every_data_set():
+    assert [path.stem for path in SHIPPED] == ["cifar10", "cifar100", "digits", "folder", "joint", "svhn"]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+class TestShipped:
+    def test_it_has_no_mistake_and_no_gpu_number(self, path, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        config = read_config(path)
+        assert config.max_trials == (24 if path.stem == "digits" else 60)
+        keys = {key for level in (config.content, config.content["trainingService"]) for key in level}
+        assert "trialGpuNumber" not in keys
+
+    def test_nni_accepts_it(self, path, tmp_path, monkeypatch):
+        from nni.experiment import ExperimentConfig
+
+        monkeypatch.chdir(tmp_path)
+        config = ExperimentConfig.load(str(path))
+        config.validate()
+        assert config.trial_concurrency >= 1
+
+    def test_its_trial_command_is_one_that_the_trial_script_takes(self, path):
+        config = read_config(path)
+        options = trial_options(config.content["trialCommand"])
+        policy, others = split_parameters(config.space)
+        assert policy
+        assert options.policy == "search"
+        middle = dict.fromkeys(others, 0.01)
+        train, data = configs_from_options(options, middle)
+        assert data.kind == {"joint": "cifar10"}.get(path.stem, path.stem)
+        if data.kind in ("cifar10", "cifar100", "svhn"):  # the published protocol
+            assert (train.model, train.epochs) == ("basenet_resnet18", 50)
+        assert train.to_dict() | middle == train.to_dict()
+
+    def test_it_is_read_in_a_minute(self, path):
+        lines = path.read_text().splitlines()
+        assert len(lines) < 50
+        assert lines[0].startswith("# Searches")
+        assert any("tuun-da search --config nni_configs/" + path.name in line for line in lines)
+
+
+def test_digits_trains_on_few_images_and_validates_on_many():
+    options = trial_options(read_config(REPOSITORY / "nni_configs" / "digits.yml").content["trialCommand"])
+    assert 10 <= options.train_per_class <= 20
+    assert options.validation_size >= 600
+
+
+@pytest.mark.parametrize(
+    ("name", "n_parameters", "has_prob", "others"),
+    [("tuun", 30, True, ()), ("deepaugment", 20, False, ()), ("joint", 32, True, ("learning_rate", "weight_decay"))],
+)
+def test_shipped_search_spaces_are_what_the_operations_say(name, n_parameters, has_prob, others):
+    content = json.loads((REPOSITORY / "search_spaces" / f"{name}.json").read_text())
+    assert len(content) == n_parameters
+    kinds = ("operation", "prob", "magnitude") if has_prob else ("operation", "magnitude")
+    expected = {
+        f"{kind}{i}_{j}": {"_type": "choice", "_value": list(OPERATION_TYPES)} if kind == "operation" else UNIT
+        for i in range(1, 6)
+        for j in (1, 2)
+        for kind in kinds
+    }
+    assert {key: value for key, value in content.items() if key not in others} == expected
+    layout = find_policy(SearchSpace.from_nni(content))
+    assert (layout.sub_policies, layout.operations_per_sub_policy) == (5, 2)
+    assert (layout.has_prob, layout.others) == (has_prob, others)
+    assert set(others) <= set(SEARCHABLE)
+
+
+def test_the_published_comparison_has_all_16_operations():
+    assert len(OPERATION_TYPES) == 16
