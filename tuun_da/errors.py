@@ -6,7 +6,7 @@ from __future__ import annotations
 class TuunDaError(Exception):
     """Base of all errors for which the user, not the program, has the remedy.
 
-    Commands print its message without a traceback and exit with status 2.
+    Commands print its message without a traceback.
     """
 
 

@@ -195,3 +195,8 @@ def rest(port: int, path: str) -> Any:
             return json.loads(answer.read())
     except (OSError, ValueError):
         return None
+
+
+def running_jobs(port: int) -> list[dict[str, Any]]:
+    """The trial jobs that NNI says are running."""
+    return [job for job in rest(port, "trial-jobs") or [] if job["status"] == "RUNNING"]

@@ -8,7 +8,7 @@ import signal
 
 import psutil
 import pytest
-from nni_harness import BIN, check_pairs, free_port, rest, wait_for, write_config
+from nni_harness import BIN, check_pairs, free_port, rest, running_jobs, wait_for, write_config
 
 pytestmark = pytest.mark.e2e
 
@@ -35,13 +35,13 @@ def test_swapped_parameters_at_concurrency_four(place):
 def test_killed_manager_and_resume(place):
     config = write_config(place.folder, trialConcurrency=2, maxTrialNumber=8)
     port = free_port()
-    slow = json.dumps({"epoch_seconds": 1.0})
+    slow = json.dumps({"epochs": 6, "epoch_seconds": 1.0})
     code, output = place.run(BIN / "nnictl", "create", "--config", config, "--port", str(port), QUICK_TRIAL=slow)
     assert code == 0, output
     experiment = place.experiment_folder().name
-    wait_for(lambda: len(place.finished()) >= 3, what="three finished trials")
-    # Wait until the next trials have begun, so that some are interrupted.
-    wait_for(lambda: len([job for job in rest(port, "trial-jobs") or [] if job["status"] == "RUNNING"]) == 2)
+    wait_for(lambda: len(place.finished()) >= 2, what="two finished trials")
+    # Wait until the next two run, so that these are interrupted.
+    wait_for(lambda: {job["sequenceId"] for job in running_jobs(port)} == {2, 3}, what="the next two")
     [manager] = [process for process in psutil.process_iter() if is_manager(process, experiment)]
     os.kill(manager.pid, signal.SIGKILL)
     manager.wait(10)

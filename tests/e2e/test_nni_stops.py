@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-from typing import Any
 
 import pytest
-from nni_harness import BIN, check_pairs, free_port, processes_of, rest, wait_for, write_config
+from nni_harness import BIN, check_pairs, free_port, processes_of, rest, running_jobs, wait_for, write_config
 
 pytestmark = pytest.mark.e2e
 
@@ -66,10 +65,6 @@ def test_shutdown_and_resume_run_the_stopped_trials_again(place):
         assert after[trial]["state"] == "succeeded"
     assert all(record["state"] == "succeeded" for record in after.values())
     place.run(BIN / "nnictl", "stop", "--port", str(port))
-
-
-def running_jobs(port: int) -> list[dict[str, Any]]:
-    return [job for job in rest(port, "trial-jobs") or [] if job["status"] == "RUNNING"]
 
 
 def test_ctrl_c_stops_everything_and_still_exports(place):

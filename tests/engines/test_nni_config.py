@@ -7,8 +7,10 @@ import json
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from tuun_da.engines.nni_config import TUNER_CLASS, read_config
 from tuun_da.errors import ConfigError
@@ -16,6 +18,7 @@ from tuun_da.operations import OPERATION_TYPES
 from tuun_da.policy_format import split_parameters
 from tuun_da.search.policy_space import find_policy
 from tuun_da.search.space import SearchSpace
+from tuun_da.training.datasets import load_splits
 from tuun_da.training.options import SEARCHABLE, add_training_options, configs_from_options
 
 REPOSITORY = Path(__file__).parents[2]
@@ -263,3 +266,23 @@ def test_shipped_search_spaces_are_what_the_operations_say(name, n_parameters, h
 
 def test_the_published_comparison_has_all_16_operations():
     assert len(OPERATION_TYPES) == 16
+
+
+@pytest.mark.parametrize("parts", [("train", "test"), ("train", "val", "test"), ("",)])
+def test_folder_configuration_reads_every_layout_that_it_names(tmp_path, parts):
+    rng = np.random.default_rng(0)
+    for part in parts:
+        for name in ("dent", "scratch"):
+            folder = tmp_path / "images" / part / name
+            folder.mkdir(parents=True)
+            for number in range(20):
+                pixels = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    command = yaml.safe_load((REPOSITORY / "nni_configs" / "folder.yml").read_text())["trialCommand"]
+    assert "folder:/path/to/images" in command
+    options = trial_options(command.replace("/path/to/images", str(tmp_path / "images")))
+    splits = load_splits(configs_from_options(options)[1])
+    assert splits.num_classes == 2
+    assert splits.train_images.shape[2:] == (64, 64)
+    sizes = [len(splits.train_labels), len(splits.validation_labels), len(splits.test_labels)]
+    assert sizes == {1: [26, 6, 8], 2: [32, 8, 40], 3: [40, 40, 40]}[len(parts)]
