@@ -7,8 +7,10 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +27,8 @@ EXIT_INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code: 0 done, 1 an experiment failed, 2 a mistake, 130 Ctrl-C."""
     options = _parser().parse_args(arguments)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)  # so that it, too, ends what was started
     try:
         code: int = options.run(options)
         return code
@@ -43,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"tuun-da {options.command}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 
 import pytest
 from nni_harness import BIN, check_pairs, free_port, processes_of, rest, running_jobs, wait_for, write_config
@@ -67,18 +68,35 @@ def test_shutdown_and_resume_run_the_stopped_trials_again(place):
     place.run(BIN / "nnictl", "stop", "--port", str(port))
 
 
-def test_ctrl_c_stops_everything_and_still_exports(place):
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGINT, signal.SIGINT], [signal.SIGTERM]])
+def test_an_interrupted_search_stops_everything_and_still_exports(place, signals):
     config = write_config(place.folder, trialConcurrency=2, maxTrialNumber=40)
-    port = free_port()
-    process = place.start(BIN / "tuun-da", "search", "--config", config, "--port", str(port))
+    process = place.start(BIN / "tuun-da", "search", "--config", config, "--port", str(free_port()))
     try:
         wait_for(lambda: (place.folder / "experiments").is_dir() and len(place.finished()) >= 2, what="two trials")
-        os.kill(process.pid, signal.SIGINT)
+        for number in signals:
+            os.kill(process.pid, number)
+            time.sleep(0.5)
         output, _ = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 130, output
     assert "nnictl resume" in output
+    assert "Traceback" not in output
     policy = json.loads((place.folder / "best_policy.json").read_text())
     assert policy["searched"]["n_trials"] == len(place.finished())
     wait_for(lambda: not processes_of(place.folder), seconds=30, what="the end of all processes")
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.5, 3.0])
+def test_an_interrupt_while_nni_starts_leaves_nothing_running(place, seconds):
+    config = write_config(place.folder)
+    process = place.start(BIN / "tuun-da", "search", "--config", config, "--port", str(free_port()))
+    try:
+        time.sleep(seconds)  # somewhere between the first import and the first trial
+        os.kill(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode not in (0, None), output
+    wait_for(lambda: not processes_of(place.folder), seconds=20, what="the end of all processes")

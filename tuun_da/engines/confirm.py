@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import functools
 import math
+import multiprocessing
 import os
+import signal
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 from tuun_da.errors import ConfigError, TuunDaError
@@ -155,7 +156,8 @@ def confirm(
     accuracies: dict[tuple[int, int], float] = {}
     n_test = 0
     on_progress(0, len(candidates) * n_seeds)
-    with ProcessPoolExecutor(n_workers, mp_context=get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(n_workers, mp_context=context, initializer=_leave_ctrl_c_to_parent) as pool:
         jobs = {
             pool.submit(_train_one, replace(train_config, seed=seed), data_config, candidate, device, threads): (i, k)
             for k, seed in enumerate(seeds)
@@ -167,6 +169,8 @@ def confirm(
                 on_progress(len(accuracies), len(jobs))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # else the way out waits for the trainings that run
             raise
     rows = [
         Row(candidate.label, tuple(accuracies[i, k] for k in range(n_seeds))) for i, candidate in enumerate(candidates)
@@ -221,6 +225,11 @@ def default_workers(device: str) -> int:
         if torch.cuda.is_available():
             return torch.cuda.device_count()
     return os.cpu_count() or 1
+
+
+def _leave_ctrl_c_to_parent() -> None:
+    """A terminal sends Ctrl-C to all processes; the parent ends the workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @functools.lru_cache(maxsize=1)

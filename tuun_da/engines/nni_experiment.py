@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -196,6 +197,7 @@ def running(config: NniConfig, *, port: int, listen_all: bool) -> Iterator[NniEx
     if not listen_all:
         os.environ["NODE_OPTIONS"] = loopback_node_options(os.environ.get("NODE_OPTIONS", ""))
     for attempt in range(START_ATTEMPTS):
+        experiment = None
         try:
             experiment = Experiment(ExperimentConfig.load(str(config.path)))
             experiment.start(port, run_mode=RunMode.Detach)
@@ -205,11 +207,41 @@ def running(config: NniConfig, *, port: int, listen_all: bool) -> Iterator[NniEx
                 raise ExperimentError(f"NNI could not start: {error}") from error
         except Exception as error:
             raise ExperimentError(f"NNI could not start: {error}") from error
+        except KeyboardInterrupt:
+            if experiment is not None:
+                _kill_manager(experiment.id)  # NNI itself forgets it
+            raise
     started = NniExperiment(config, experiment, port)
     try:
         yield started
     finally:
-        started.stop()
+        with _uninterrupted():
+            started.stop()
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C does not leave an experiment running that the first one is just stopping."""
+    if threading.current_thread() is not threading.main_thread():  # where no signal arrives
+        yield
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_IGN) for number in signals]
+    try:
+        yield
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _kill_manager(experiment_id: str) -> None:
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if experiment_id in process.cmdline():
+                descendants = process.children(recursive=True)
+                process.kill()
+                for descendant in descendants:
+                    descendant.kill()
 
 
 def _is_alive(process: psutil.Process) -> bool:
