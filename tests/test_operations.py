@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from tuun_da.errors import PolicyError, TuunDaError
@@ -85,11 +87,18 @@ def test_numbers_outside_0_to_1_are_refused(quantity: str, number: float) -> Non
 
 
 @pytest.mark.parametrize("quantity", ["probability", "magnitude"])
-@pytest.mark.parametrize("thing", ["0.5", None, True, [0.5], 1j])
+@pytest.mark.parametrize("thing", ["0.5", None, True, np.bool_(True), np.array([0.5]), [0.5], 1j])
 def test_what_is_no_number_is_refused(quantity: str, thing: object) -> None:
     settings = {"type": "rotate", "probability": 0.5, "magnitude": 0.5, quantity: thing}
     with pytest.raises(PolicyError, match=rf"{quantity} of rotate must be a number in \[0, 1\], got"):
         Operation(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", [np.float32(0.5), np.float64(0.5), np.float16(0.5), Fraction(1, 2), np.int64(1)])
+def test_numbers_of_any_library_are_taken(number: float) -> None:
+    operation = Operation("rotate", number, number)
+    assert operation == Operation("rotate", float(number), float(number))
+    assert type(operation.probability) is type(operation.magnitude) is float
 
 
 @pytest.mark.parametrize("name", ["Rotate", "", None, 3, ["rotate"]])

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,12 +18,16 @@ from tuun_da.errors import PolicyError
 from tuun_da.operations import OPERATION_TYPES, Operation, SubPolicy
 from tuun_da.policy_format import (
     MAX_FILE_BYTES,
+    MAX_OPERATIONS,
+    MAX_SUB_POLICIES,
+    TRIAL_ID_KEY,
     PolicyRecord,
     describe,
     is_policy_parameter,
     parameters_from_sub_policies,
     split_parameters,
     sub_policies_from_parameters,
+    write_atomically,
 )
 
 without_deadline = settings(deadline=None)  # a busy machine is no failure
@@ -106,8 +111,16 @@ def test_every_parameter_is_needed(missing: str) -> None:
 
 @pytest.mark.parametrize("extra", ["learning_rate", "operation0_1", "prob", "magnitude1"])
 def test_no_other_parameter_is_taken(extra: str) -> None:
-    with pytest.raises(PolicyError, match=f"policy parameters must be named .*; got '{extra}'"):
-        sub_policies_from_parameters({**parameters_from_sub_policies((ONE,)), extra: 1})
+    wanted = f"policy parameters must be named .*; got '{extra}'. split_parameters of tuun_da.policy_format separates"
+    with pytest.raises(PolicyError, match=wanted):
+        sub_policies_from_parameters({**parameters_from_sub_policies((ONE,)), extra: 1, TRIAL_ID_KEY: 3})
+
+
+def test_the_id_that_the_tuner_adds_is_passed_over() -> None:
+    given_parameters = {**parameters_from_sub_policies((ONE,)), "tuun_id": 17}
+    assert sub_policies_from_parameters(given_parameters) == (ONE,)
+    with pytest.raises(PolicyError, match="got 'tuun_da'"):
+        sub_policies_from_parameters({**given_parameters, "tuun_da": 1})
 
 
 def test_gaps_are_named() -> None:
@@ -210,6 +223,23 @@ def test_what_is_no_policy_is_refused(text: str, message: str) -> None:
         PolicyRecord.from_json(text)
 
 
+def test_sizes_have_a_limit() -> None:
+    row, largest = (
+        ["invert", 0.5, 0.5],
+        PolicyRecord((SubPolicy(ONE.operations[:1] * MAX_OPERATIONS),) * MAX_SUB_POLICIES),
+    )
+    assert (MAX_SUB_POLICIES, MAX_OPERATIONS) == (1_000, 100)
+    assert len(largest.sub_policies) == MAX_SUB_POLICIES
+    for lists, message in (
+        ([[row]] * 10_000, "a policy must have at most 1000 sub-policies, got 10000"),
+        ([[row], [row] * 101], "sub-policy 2: it must have at most 100 operations, got 101"),
+    ):
+        with pytest.raises(PolicyError, match=f"^the file: {message}"):
+            PolicyRecord.from_json(json.dumps({**CONTENT, "sub_policies": lists}), source="the file")
+    with pytest.raises(PolicyError, match="at most 1000 sub-policies, got 1001"):
+        PolicyRecord((ONE,) * 1001)
+
+
 def load_or_refuse(text: str) -> None:
     try:
         record = PolicyRecord.from_json(text)
@@ -302,6 +332,11 @@ def test_records_check_themselves(settings: dict[str, Any], message: str) -> Non
         PolicyRecord(**{"sub_policies": (ONE,), **settings})
 
 
+def test_the_share_may_be_a_number_of_numpy() -> None:
+    share = PolicyRecord((ONE,), unchanged_share=np.float32(0.25)).unchanged_share  # type: ignore[arg-type]
+    assert (share, type(share)) == (0.25, float)
+
+
 # ---- writing ----
 
 
@@ -314,10 +349,43 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(policy_format.os, "fsync", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(PolicyError, match=rf"policy file {path} cannot be written: No space left"):
         PolicyRecord((ONE, ONE)).save(path)
     assert path.read_bytes() == old
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for path, why in (
+        (tmp_path / "none" / "policy.json", "No such file or directory"),
+        (tmp_path / "folder", "Is a directory"),
+        (tmp_path / "a\0b", "null"),
+    ):
+        with pytest.raises(PolicyError) as caught:
+            PolicyRecord((ONE,)).save(path)
+        assert str(caught.value).startswith(f"policy file {path} cannot be written: ")
+        assert why in str(caught.value)
+    for path, kind in (
+        (tmp_path / "none" / "result.json", FileNotFoundError),
+        (tmp_path / "folder", IsADirectoryError),
+    ):
+        with pytest.raises(kind) as raised:
+            write_atomically(path, "")
+        assert (raised.value.filename, raised.value.filename2) == (str(path), None)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "folder"]
+
+
+def test_what_is_nested_too_deeply_is_not_saved(tmp_path: Path) -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    path = tmp_path / "policy.json"
+    with pytest.raises(PolicyError, match=rf"policy file {path} cannot be written: searched is nested too deeply"):
+        PolicyRecord((ONE,), searched={"deep": deep}).save(path)
+    while deep:  # freed from outside in, since the interpreter would recurse
+        deep = deep.pop()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_saved_files_have_the_usual_permissions(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def main() -> int:
         transform = build_transform(options.policy, policy_parameters)
         splits = load_splits(data_config)
         settings |= {"image_size": splits.image_size, "num_classes": splits.num_classes}
-        trial["skipped_images"] = len(splits.skipped)  # with --skip-broken
+        trial["left_out"] = splits.left_out  # broken files, with --skip-broken, and duplicates
         with pick_device(options.device, trials_per_gpu=options.trials_per_gpu) as device:
             result = train(train_config, splits, transform, device, on_epoch)
     except KeyboardInterrupt:  # NNI stops a trial by SIGINT, and kills it 5 s later

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from types import MappingProxyType
 
 from tuun_da.errors import PolicyError
@@ -60,6 +61,11 @@ OPERATION_TYPES: Mapping[str, OperationType] = MappingProxyType({row.name: row f
 """All operation types by name, in the order of the search spaces."""
 
 
+def is_real(value: object) -> bool:
+    """Whether ``value`` is a number, of Python or numpy, and no bool. (numpy's bool is no ``Real``.)"""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 @dataclass(frozen=True)
 class Operation:
     """An operation type with its probability and magnitude, both in [0, 1]. Raises PolicyError."""
@@ -73,7 +79,7 @@ class Operation:
             raise PolicyError(f"operation type must be one of {', '.join(OPERATION_TYPES)}; got {self.type!r}")
         for quantity in ("probability", "magnitude"):
             number = getattr(self, quantity)
-            if isinstance(number, bool) or not isinstance(number, int | float):
+            if not is_real(number):
                 raise PolicyError(f"{quantity} of {self.type} must be a number in [0, 1], got {number!r}")
             if not 0.0 <= number <= 1.0:  # False for NaN too
                 raise PolicyError(f"{quantity} of {self.type} must lie in [0, 1], got {number!r}")

@@ -16,10 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from tuun_da.errors import PolicyError
-from tuun_da.operations import OPERATION_TYPES, Operation, SubPolicy
+from tuun_da.operations import OPERATION_TYPES, Operation, SubPolicy, is_real
 
 POLICY_VERSION = 1
 MAX_FILE_BYTES = 10_000_000
+MAX_SUB_POLICIES = 1_000  # published policies have 25; the names of flat parameters end at 9,999
+MAX_OPERATIONS = 100  # of one sub-policy
+TRIAL_ID_KEY = "tuun_id"
+"""The one name besides the search space's in a trial's parameters: the id that the tuner adds to them."""
 WAYS_OF_APPLYING = ("batch", "image")
 PARAMETER_NAME = re.compile(r"(operation|prob|magnitude)([1-9][0-9]{0,3})_([1-9][0-9]{0,3})")
 
@@ -37,12 +41,17 @@ def split_parameters(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dic
 
 
 def sub_policies_from_parameters(parameters: Mapping[str, Any]) -> tuple[SubPolicy, ...]:
-    """The sub-policies that flat parameters describe. Raises PolicyError for a missing, extra or invalid one."""
+    """The sub-policies that flat parameters describe. Raises PolicyError for a missing, extra or invalid one.
+
+    The trial's id, which the tuner adds (``TRIAL_ID_KEY``), is passed over.
+    """
+    parameters = {name: value for name, value in parameters.items() if name != TRIAL_ID_KEY}
     extra = sorted(str(name) for name in parameters if not is_policy_parameter(str(name)))
     if extra:
         raise PolicyError(
             "policy parameters must be named operation{i}_{j}, prob{i}_{j} or magnitude{i}_{j}; "
-            f"got {', '.join(map(repr, extra))}"
+            f"got {', '.join(map(repr, extra))}. split_parameters of tuun_da.policy_format separates them from others, "
+            "such as a learning rate"
         )
     places = policy_places(parameters)
     has_prob = any(name.startswith("prob") for name in parameters)
@@ -118,10 +127,18 @@ class PolicyRecord:
         for sub_policy in self.sub_policies:
             if not isinstance(sub_policy, SubPolicy):
                 raise PolicyError(f"a policy must hold SubPolicies, got {sub_policy!r}")
+        if len(self.sub_policies) > MAX_SUB_POLICIES:
+            raise PolicyError(
+                f"a policy must have at most {MAX_SUB_POLICIES} sub-policies, got {len(self.sub_policies)}"
+            )
+        for i, sub_policy in enumerate(self.sub_policies, 1):
+            length = len(sub_policy.operations)
+            if length > MAX_OPERATIONS:
+                raise PolicyError(f"sub-policy {i}: it must have at most {MAX_OPERATIONS} operations, got {length}")
         if self.per not in WAYS_OF_APPLYING:
             raise PolicyError(f"per must be 'batch' or 'image', got {self.per!r}")
         share = self.unchanged_share
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0.0 <= share <= 1.0:
+        if not is_real(share) or not 0.0 <= share <= 1.0:
             raise PolicyError(f"unchanged_share must lie in [0, 1], got {share!r}")
         object.__setattr__(self, "unchanged_share", float(share))
         if not isinstance(self.searched, Mapping):
@@ -143,6 +160,8 @@ class PolicyRecord:
             return json.dumps(content, indent=2, allow_nan=False) + "\n"
         except (TypeError, ValueError) as error:
             raise PolicyError(f"searched must hold JSON values without NaN or infinity: {error}") from None
+        except RecursionError:
+            raise PolicyError("searched is nested too deeply for a policy file") from None
 
     @classmethod
     def from_json(cls, text: str, source: str = "policy") -> PolicyRecord:
@@ -194,25 +213,35 @@ class PolicyRecord:
         return cls.from_json(text, source=f"policy file {path}")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the policy file; a crash leaves the old file or the new one, never half of one."""
-        write_atomically(Path(path), self.to_json())
+        """Write the policy file; a crash leaves the old file or the new one, never half of one. Raises PolicyError."""
+        try:
+            text = self.to_json()
+        except PolicyError as error:
+            raise PolicyError(f"policy file {path} cannot be written: {error}") from None
+        try:
+            write_atomically(Path(path), text)
+        except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+            raise PolicyError(f"policy file {path} cannot be written: {getattr(error, 'strerror', error)}") from None
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace the file at ``path`` by ``text`` in one step."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Replace the file at ``path`` by ``text`` in one step. Raises OSError, which names ``path``."""
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it 0600, which surprises in a shared folder
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it 0600, which surprises in a shared folder
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:  # it names the temporary file, which nobody knows
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def _refuse_constant(name: str) -> float:

@@ -98,9 +98,13 @@ def test_empty_batch_and_untouched_input(transform: BatchTransform) -> None:
         (torch.zeros(3, 8, 8, dtype=torch.bool), "got torch.bool"),
         (torch.zeros(3, 8, 8, dtype=torch.complex64), "got torch.complex64"),
         (torch.full((3, 8, 8), 1.01), r"must lie in \[0, 1\], got values from 1.01 to 1.01"),
-        (torch.full((3, 8, 8), 255.0), "got values from 255 to 255"),
-        (torch.full((3, 8, 8), -0.5), "from -0.5 to -0.5; apply the transform before normalizing"),
-        (torch.full((1, 3, 8, 8), float("nan")), "got values from nan to nan"),
+        (torch.full((3, 8, 8), 1.0011), r"must lie in \[0, 1\], got values from 1.0011 to 1.0011; .*bicubic"),
+        (torch.full((3, 8, 8), 255.0), "got values from 255 to 255; images of 0 to 255 must be uint8, or divided"),
+        (torch.full((3, 8, 8), -0.5), "from -0.5 to -0.5; apply the transform before normalizing, or, .*bicubic"),
+        (torch.full((3, 8, 8), -0.002, dtype=torch.float64), "from -0.002 to -0.002"),
+        (torch.full((3, 8, 8), 1.01, dtype=torch.float16), "from 1.009766 to 1.009766"),
+        (torch.full((3, 8, 8), 1.03, dtype=torch.bfloat16), "from 1.03125 to 1.03125"),
+        (torch.full((1, 3, 8, 8), float("nan")), "got values from nan to nan$"),
         (torch.tensor([0.5, float("nan")]).view(1, 1, 2), "nan"),
         (torch.full((3, 8, 8), 2.0, dtype=torch.bfloat16), "got values from 2 to 2"),
         (np.zeros((8, 8, 3), dtype=np.uint8), "got ndarray; torch.from_numpy makes it a tensor"),
@@ -131,6 +135,32 @@ def test_empty_batch_and_untouched_input(transform: BatchTransform) -> None:
 def test_everything_else_is_refused(transform: BatchTransform, given: object, message: str) -> None:
     with pytest.raises(PolicyError, match=message):
         transform(given)
+
+
+@every_transform
+@pytest.mark.parametrize(
+    ("dtype", "excess"),
+    [(torch.float32, 9e-4), (torch.float64, 9e-4), (torch.float16, 3e-3), (torch.bfloat16, 1.6e-2)],
+    ids=str,
+)
+def test_what_rounding_adds_to_floats_is_cut_off(transform: BatchTransform, dtype: torch.dtype, excess: float) -> None:
+    image = make_image().to(dtype) / 255
+    image[:, 0, :5], image[:, 1, :5] = 0.0, 1.0
+    beyond = image.clone()
+    beyond[:, 0, :5], beyond[:, 1, :5] = -excess, 1.0 + excess
+    assert beyond.max() > 1.0
+    before = beyond.clone()
+    assert torch.equal(transform(beyond, generator=seeded()), transform(image, generator=seeded()))
+    assert torch.equal(beyond, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_white_may_come_from_an_antialiased_resize(dtype: torch.dtype) -> None:
+    white = torch.ones(3, 50, 37, dtype=dtype)
+    sizes = [v2.functional.resize(white, [side, side], antialias=True) for side in range(17, 33)]
+    assert max(image.max().item() for image in sizes) > 1.0
+    for image in sizes:
+        assert POLICY(image).max() <= 1.0
 
 
 @every_transform

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -39,6 +41,14 @@ def test_a_per_batch_policy_says_once_that_it_sees_single_images(through_chain: 
         assert per_batch_warnings(caught) == 1
         make_policy("batch")(image)
         assert per_batch_warnings(caught) == 2
+
+
+@pytest.mark.parametrize("wrap", [lambda policy: policy, lambda policy: Chain([policy]), lambda p: v2.Compose([p])])
+def test_the_warning_points_at_the_users_line_and_names_the_remedy(wrap: Callable[[Policy], Any]) -> None:
+    transform = wrap(make_policy("batch"))
+    with pytest.warns(UserWarning, match=r"Policy\.load\(path, per='image'\)") as caught:
+        transform(make_images()[0])
+    assert [one.filename for one in caught] == [__file__]
 
 
 def test_single_images_of_a_per_batch_policy_draw_their_own_sub_policies() -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -43,6 +44,29 @@ def test_file_round_trip_restores_how_it_was_searched(tmp_path: Path) -> None:
     images = make_images()
     assert torch.equal(again(images, generator=seeded()), policy(images, generator=seeded()))
     assert Policy.from_record(policy.record).record == policy.record
+
+
+def test_a_file_can_be_applied_in_another_way_than_it_was_searched(tmp_path: Path) -> None:
+    path, searched = tmp_path / "policy.json", {"dataset": "digits", "score": 0.98}
+    Policy(make_policy().to_params(), per="batch", unchanged_share=0.25, searched=searched).save(path)
+
+    def loaded(**changes: Any) -> tuple[object, ...]:
+        record = Policy.load(path, **changes).record
+        assert (record.sub_policies, record.searched) == (ALL_TYPES, searched)
+        return record.per, record.unchanged_share
+
+    assert loaded() == ("batch", 0.25)
+    assert loaded(per="image") == ("image", 0.25)
+    assert loaded(unchanged_share=0.0) == ("batch", 0.0)
+    assert loaded(per="image", unchanged_share=0.5) == ("image", 0.5)
+    with pytest.raises(PolicyError, match="per must be 'batch' or 'image', got ''"):
+        loaded(per="")
+    with pytest.raises(TypeError):
+        Policy.load(path, "image")  # type: ignore[misc]
+
+
+def test_a_trials_parameters_make_a_policy_with_the_tuners_id_among_them() -> None:
+    assert Policy({**PARAMS, "tuun_id": 4}).to_params() == Policy(PARAMS).to_params()
 
 
 def test_copies_behave_alike() -> None:

@@ -10,8 +10,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from tuun_da.engines.echo import ID_KEY, final_metric
+from tuun_da.engines.echo import final_metric
 from tuun_da.engines.nni_tuner import JOURNAL_NAME, TuunTuner
+from tuun_da.policy_format import TRIAL_ID_KEY
 from tuun_da.search.history import JournalContent, read_journal
 
 UNIT = {"_type": "uniform", "_value": [0, 1]}
@@ -98,10 +99,10 @@ class SimulatedNni:
 
 def echo_of(point: dict[str, Any], value: float | None = None, **more: Any) -> dict[str, Any]:
     """The final metric of a trial that ran ``point``; its value is the point's score unless another is given."""
-    parameters = {name: entry for name, entry in point.items() if name != ID_KEY}
+    parameters = {name: entry for name, entry in point.items() if name != TRIAL_ID_KEY}
     return final_metric(point, score_of(parameters) if value is None else value, **more)
 
 
 def without_id(point: dict[str, Any]) -> dict[str, Any]:
     """The point as the journal has it."""
-    return {name: value for name, value in point.items() if name != ID_KEY}
+    return {name: value for name, value in point.items() if name != TRIAL_ID_KEY}

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from nni import NoMoreTrialError
 from nni_simulation import SPACE, UNIT, SimulatedNni, echo_of, score_of, without_id
 
-from tuun_da.engines.echo import ID_KEY
 from tuun_da.engines.nni_tuner import ERROR_NAME, JOURNAL_NAME, TuunTuner
 from tuun_da.engines.study import NO_RESULT
 from tuun_da.errors import ConfigError, JournalError
+from tuun_da.policy_format import TRIAL_ID_KEY
 from tuun_da.search.history import Journal, TrialState
 from tuun_da.search.space import SearchSpace
 
@@ -41,7 +41,7 @@ def test_swapped_parameters_are_journaled_as_they_ran(nni):
         one.report(job, echo_of(job.taken))
         one.end(job)
     assert one.pairs == {
-        job.taken[ID_KEY]: (without_id(job.taken), score_of(without_id(job.taken))) for job in (first, second)
+        job.taken[TRIAL_ID_KEY]: (without_id(job.taken), score_of(without_id(job.taken))) for job in (first, second)
     }
 
 
@@ -104,7 +104,7 @@ def test_the_trial_after_one_that_died_before_it_asked_runs_its_point(nni):
     one.end(one.start(), success=False)
     for number in range(1, 6):
         job = one.start()
-        assert one.take(job)[ID_KEY] == number
+        assert one.take(job)[TRIAL_ID_KEY] == number
         one.report(job, echo_of(job.taken))
         one.end(job)
         assert set(states(one).values()) == {"succeeded"}
@@ -207,7 +207,7 @@ class Chaos:
             else:
                 self.nni.take(job)
         elif what < 0.2:
-            self.dead_ids.add(job.taken[ID_KEY])
+            self.dead_ids.add(job.taken[TRIAL_ID_KEY])
             self.end(job)
         elif what < 0.3:  # its result comes after its end: two threads
             self.end(job)
@@ -227,7 +227,7 @@ class Chaos:
         for _ in range(self.random.choice([1, 1, 1, 2])):
             self.nni.report(job, metric)
         parameters = without_id(job.taken)
-        self.reported[job.taken[ID_KEY]] = (
+        self.reported[job.taken[TRIAL_ID_KEY]] = (
             parameters, score_of(parameters) if value is None else None if math.isnan(value) else value, state,
         )  # fmt: skip
 
@@ -239,11 +239,11 @@ class Chaos:
         content = self.nni.journal
         journaled = {t.id: (dict(t.parameters), t.value, t.state.value) for t in content.trials if t.error != NO_RESULT}
         assert journaled == self.reported
-        running = {job.taken[ID_KEY] for job in self.alive if job.taken is not None}
-        waiting = {point[ID_KEY] for point in self.nni.queue}
+        running = {job.taken[TRIAL_ID_KEY] for job in self.alive if job.taken is not None}
+        waiting = {point[TRIAL_ID_KEY] for point in self.nni.queue}
         assert running | waiting <= set(content.running)
         written_off = {trial.id for trial in content.trials if trial.error == NO_RESULT}
-        assert written_off <= self.dead_ids | {job.taken[ID_KEY] for job in self.late}
+        assert written_off <= self.dead_ids | {job.taken[TRIAL_ID_KEY] for job in self.late}
         if not self.alive and not self.late and self.nni.tuner._alive == set() and content.trials:
             # Nothing runs: whatever was taken before the last that came back is known to be dead.
             last = max((number for number in self.reported), default=0)
@@ -319,8 +319,8 @@ def test_interrupted_trials_run_again_and_their_results_come_by_import_data(nni)
         again.tuner.import_data([{"parameter": other.bound, "value": echo_of(job.bound)}])
     assert again.pairs | one.pairs == again.pairs
     for job in jobs:
-        assert again.pairs[job.bound[ID_KEY]] == (without_id(job.bound), score_of(without_id(job.bound)))
-    assert again.start().bound[ID_KEY] == 4
+        assert again.pairs[job.bound[TRIAL_ID_KEY]] == (without_id(job.bound), score_of(without_id(job.bound)))
+    assert again.start().bound[TRIAL_ID_KEY] == 4
 
 
 def test_trials_that_a_shutdown_stopped_are_handed_out_again_once(nni):
@@ -337,7 +337,7 @@ def test_trials_that_a_shutdown_stopped_are_handed_out_again_once(nni):
     handed_out = [again.start().bound for _ in range(2)]
     assert handed_out == [job.bound for job in jobs[:2]]
     again.tuner.import_data(stopped)
-    assert again.start().bound[ID_KEY] == 4
+    assert again.start().bound[TRIAL_ID_KEY] == 4
 
 
 def test_a_stopped_trial_whose_result_came_after_all_is_not_handed_out_again(nni):
@@ -346,7 +346,7 @@ def test_a_stopped_trial_whose_result_came_after_all_is_not_handed_out_again(nni
     again = nni()
     again.tuner.import_data([{"parameter": job.bound, "value": echo_of(job.bound, 1.0, state="stopped")}])
     again.tuner.import_data([{"parameter": job.bound, "value": echo_of(job.bound)}])
-    assert again.start().bound[ID_KEY] == 2
+    assert again.start().bound[TRIAL_ID_KEY] == 2
     assert states(again) == {1: "succeeded"}
 
 
@@ -407,17 +407,17 @@ def test_results_from_elsewhere_are_learned_once(nni, metric):
     again.tuner.import_data(entries)
     [trial] = again.journal.trials
     assert (dict(trial.parameters), trial.value, trial.imported) == (POINT, 0.75, True)
-    assert again.start().bound[ID_KEY] == 2
+    assert again.start().bound[TRIAL_ID_KEY] == 2
 
 
 def test_a_result_of_another_experiment_with_our_number_is_not_ours(nni):
     """Another experiment's trials count from 1, too."""
     one = nni()
     job = one.start()
-    foreign = POINT | {ID_KEY: job.bound[ID_KEY]}
+    foreign = POINT | {TRIAL_ID_KEY: job.bound[TRIAL_ID_KEY]}
     for _ in range(2):
         one.tuner.import_data([{"parameter": foreign, "value": echo_of(foreign)}])
-    one.tuner.import_data([{"parameter": POINT | {ID_KEY: 7}, "value": 0.875}])
+    one.tuner.import_data([{"parameter": POINT | {TRIAL_ID_KEY: 7}, "value": 0.875}])
     assert set(one.journal.running) == {1}
     one.report(job, echo_of(job.bound))
     assert one.pairs[1] == (without_id(job.bound), score_of(without_id(job.bound)))
@@ -614,10 +614,10 @@ def test_whatever_nni_says_nothing_gets_out_and_the_next_trial_is_served(tmp_pat
             one.tuner.update_search_space(content)
     one.queue.clear()
     job = one.run()
-    assert one.pairs[job.bound[ID_KEY]] == (without_id(job.bound), score_of(without_id(job.bound)))
+    assert one.pairs[job.bound[TRIAL_ID_KEY]] == (without_id(job.bound), score_of(without_id(job.bound)))
     one.interrupt()
     again = SimulatedNni(folder)
-    assert again.start().bound[ID_KEY] not in one.pairs
+    assert again.start().bound[TRIAL_ID_KEY] not in one.pairs
     again.interrupt()
 
 
@@ -712,8 +712,8 @@ def test_callbacks_on_many_threads_at_once(nni):
     for thread in threads:
         thread.join()
     assert errors == []
-    assert sorted(point[ID_KEY] for point in points) == list(range(1, 37))
-    assert one.pairs == {point[ID_KEY]: (without_id(point), score_of(without_id(point))) for point in points}
+    assert sorted(point[TRIAL_ID_KEY] for point in points) == list(range(1, 37))
+    assert one.pairs == {point[TRIAL_ID_KEY]: (without_id(point), score_of(without_id(point))) for point in points}
     assert one.journal.running == {}
 
 

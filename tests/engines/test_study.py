@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 from nni_simulation import SPACE, echo_of, score_of
 
-from tuun_da.engines.echo import ID_KEY, read_metric
+from tuun_da.engines.echo import read_metric
 from tuun_da.engines.study import Study
 from tuun_da.engines.tuner_settings import TunerSettings
 from tuun_da.errors import JournalError, SearchSpaceError, TuunDaError
+from tuun_da.policy_format import TRIAL_ID_KEY
 from tuun_da.search.history import read_journal
 
 SETTINGS = TunerSettings(seed=0, surrogate="random")
@@ -25,7 +26,7 @@ def study(tmp_path):
 
 
 def finish(study, trial_id, parameters, **more):
-    study.finish(read_metric(echo_of({**parameters, ID_KEY: trial_id}, **more)))
+    study.finish(read_metric(echo_of({**parameters, TRIAL_ID_KEY: trial_id}, **more)))
 
 
 def test_a_point_is_on_disk_when_it_is_handed_out_and_a_trial_when_it_is_finished(study, tmp_path):

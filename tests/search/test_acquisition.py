@@ -80,6 +80,15 @@ def test_log_ei_moves_with_the_scale_of_the_objective(gain, std, factor, shift):
     np.testing.assert_allclose(moved, plain + np.log(factor), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("error")
+def test_values_at_both_ends_of_the_floats_are_told_apart():
+    mean, std = np.array([[-1e308, 0.0, 1e308, 1e308]]), np.array([[1e308, 1e308, 1e308, 0.0]])
+    values = log_ei(Prediction(mean, std), 1e308)
+    np.testing.assert_allclose(values[:3], log_h(np.array([-2.0, -1.0, 0.0])) + np.log(1e308), rtol=1e-14)
+    assert values[3] == -np.inf
+    assert log_ei(Prediction(mean[:, 3:], std[:, 3:]), -1e308)[0] == pytest.approx(np.log(2) + np.log(1e308))
+
+
 def test_an_unknown_name_is_refused():
     assert find_acquisition("logei") is log_ei
     with pytest.raises(ConfigError, match="acquisition must be one of logei; got 'ei'"):

@@ -135,7 +135,11 @@ def test_with_many_observations_hyperparameters_come_from_some_but_predictions_f
     monkeypatch.setattr(gaussian_process, "LARGEST_FIT", 20)
     points, values = data(REALS, 60)
     process = GaussianProcess(REALS)
+    sizes = set()
+    objective = process.negative_log_posterior
+    process.negative_log_posterior = lambda theta, x, y: sizes.add(len(y)) or objective(theta, x, y)
     fitted = process.fit(points, values, np.random.default_rng(0))
+    assert sizes == {20}
     new = REALS.sample_points(10, np.random.default_rng(1))
     exact = process.posterior(points, values, list(fitted.draws)).predict(new)
     np.testing.assert_allclose(fitted.predict(new).mean, exact.mean)

@@ -66,6 +66,16 @@ def test_mutation_reaches_what_is_inside_an_option_that_was_not_taken():
     assert np.max(rates) > 0.9
 
 
+def test_a_step_on_a_grid_reaches_another_level_however_small_the_scale():
+    space = SearchSpace.from_nni(
+        {"n": {"_type": "randint", "_value": [0, 50]}, "q": {"_type": "quniform", "_value": [0, 1, 0.05]}}
+    )
+    points = np.repeat(space.encode({"n": 25, "q": 0.5})[None, :], 200, axis=0)
+    children = mutate(points, 1e-6, space, np.random.default_rng(0))
+    assert np.all(np.any(children != points, axis=1))
+    assert {space.decode(child)["n"] for child in children} == {24, 26}
+
+
 def test_a_small_finite_space_is_searched_in_full():
     points = np.array(list(FINITE.grid()))
     value = dict(zip(FINITE.keys(points), np.random.default_rng(0).permutation(40), strict=True))

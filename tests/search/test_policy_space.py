@@ -28,6 +28,37 @@ def test_a_space_without_policy_parameters_has_none():
 
 
 @pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("Operation3_1", "operation3_1"),
+        ("magntude3_1", "magnitude3_1"),
+        ("prob_3_1", "prob3_1"),
+        ("PROB3_1", "prob3_1"),
+        ("prob3-1", "prob3_1"),
+        ("probability3_1", "prob3_1"),
+        ("op3_1", "operation3_1"),
+        ("magnitude03_1", "magnitude3_1"),
+        ("prob3_1 ", "prob3_1"),
+        ("magnitude7", "magnitude7_1"),
+        ("operation0_1", "operation1_1"),
+    ],
+)
+def test_a_name_that_is_nearly_a_policy_parameter_is_refused(wrong, right):
+    message = f"parameter {wrong} is no policy parameter, .*; did you mean {right}\\?"
+    renamed = {wrong if name == right else name: spec for name, spec in policy_json().items()}
+    for json in ({**policy_json(), wrong: UNIT}, *([renamed] if right in policy_json() else [])):
+        with pytest.raises(SearchSpaceError, match=message):
+            found(json)
+
+
+def test_names_of_other_things_are_not_taken_for_policy_parameters():
+    names = ("lr", "dropout_prob1", "proj1_1", "block1_2", "momentum", "prob", "operation", "layer1_1", "optim_1")
+    layout = found({**policy_json(), **dict.fromkeys(names, UNIT)})
+    assert layout is not None
+    assert layout.others == names
+
+
+@pytest.mark.parametrize(
     "spec",
     [
         {"_type": "choice", "_value": [0, 0.5, 1]},

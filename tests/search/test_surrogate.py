@@ -10,7 +10,7 @@ import pytest
 from nni_spaces import EVERY_TYPE_JSON, MIXED_JSON, UNIT, policy_json
 
 from tuun_da.errors import ConfigError
-from tuun_da.search.forest import RandomForest
+from tuun_da.search.forest import LEAST_VARIANCE, RandomForest
 from tuun_da.search.space import SearchSpace
 from tuun_da.search.surrogate import SURROGATES, make_surrogate
 
@@ -91,7 +91,9 @@ def test_it_is_surer_where_it_has_seen_values(name):
     values = np.sin(8 * points[:, 0]) + points[:, 1]
     posterior = make_surrogate(name, space).fit(points, values, np.random.default_rng(0))
     far = np.array([[0.9, 0.9], [1.0, 0.8]])
-    assert posterior.predict(points).std.mean() < 0.5 * posterior.predict(far).std.mean()
+    # the variance of a forest's leaf has a floor; a GP's has only the noise
+    share = {"gp": 0.5, "forest": 0.6}[name]
+    assert posterior.predict(points).std.mean() < share * posterior.predict(far).std.mean()
 
 
 def test_the_same_generator_gives_the_same_posterior(name, space):
@@ -109,7 +111,8 @@ def test_conditioning_returns_a_new_posterior_that_is_surer_there(name, space):
     np.testing.assert_array_equal(posterior.predict(new).mean, before.mean)
     np.testing.assert_array_equal(posterior.predict(new).std, before.std)
     after = conditioned.predict(new)
-    assert after.std.mean() < before.std.mean()
+    # the forest's variance has a floor, which it may stand on before
+    assert after.std.mean() < before.std.mean() or (name == "forest" and np.all(after.std == before.std))
     np.testing.assert_allclose(after.mean, before.mean, atol=0.6 * np.std(objective(fitted(name, space)[1])))
 
 
@@ -142,7 +145,7 @@ def test_the_variance_of_the_forest_is_that_of_the_mixture_of_its_leaves():
             leaf = tree.apply(x[None, :])[0]
             inside = values[rows][tree.apply(features(points[rows])) == leaf]
             first.append(np.mean(inside))
-            second.append(np.mean(inside**2))
+            second.append(np.mean(inside) ** 2 + max(np.var(inside), LEAST_VARIANCE * np.var(values)))
         mean[i], std[i] = np.mean(first), np.sqrt(np.mean(second) - np.mean(first) ** 2)
     np.testing.assert_allclose(posterior.predict(new).mean, [mean], rtol=1e-6)
     np.testing.assert_allclose(posterior.predict(new).std, [std], rtol=1e-5)

@@ -96,14 +96,57 @@ def test_links_out_of_the_folder_are_left_out_and_links_within_followed(tmp_path
     data, outside = tmp_path / "data", tmp_path / "outside"
     write_classes(data, rng)
     write_classes(outside, rng, classes=("secret",))
-    (data / "secret").symlink_to(outside / "secret")
+    (data / "cat" / "secret").symlink_to(outside / "secret")
+    (data / "README.md").symlink_to(outside / "secret" / "000.png")
     (data / "cat" / "stolen.png").symlink_to(outside / "secret" / "000.png")
     (data / "cat" / "again.png").symlink_to(data / "cat" / "000.png")
     (data / "cat" / "loop").symlink_to(data / "cat")
     splits = load(data)
     assert splits.class_names == ("cat", "dog")
-    assert splits.ignored_files == 3
+    assert splits.ignored_files == 4
     assert len(images_of(splits)) == 21
+
+
+@pytest.mark.parametrize("target", ["emu", "a disk that is not there"])
+@pytest.mark.parametrize("link", ["emu", "train/emu", "train", "test"])
+def test_a_class_or_a_split_must_not_vanish_because_it_is_a_link_out(tmp_path, rng, link, target):
+    data, outside = tmp_path / "data", tmp_path / "outside"
+    write_classes(data / "train" if link in ("train/emu", "test") else data, rng)
+    write_classes(outside, rng, classes=("emu",))
+    (data / link).symlink_to(outside / target)
+    with pytest.raises(DataError, match=f"folder {data}/{link} is a link .* out .*, to {outside}/{target}; put"):
+        load(data)
+
+
+@pytest.mark.parametrize("where", ["x", "x.png", "cat/x", "cat/x.png"])
+def test_a_link_to_itself_is_left_out(tmp_path, rng, where):
+    write_classes(tmp_path, rng)
+    (tmp_path / where).symlink_to(tmp_path / where)
+    splits = load(tmp_path)
+    assert splits.ignored_files == 1
+    assert len(images_of(splits)) == 20
+
+
+def test_a_class_of_links_out_only_says_so(tmp_path, rng):
+    data, outside = tmp_path / "data", tmp_path / "outside"
+    write_classes(data, rng)
+    write_classes(outside, rng, classes=("emu",), per_class=3)
+    (data / "emu").mkdir()
+    for path in (outside / "emu").iterdir():
+        (data / "emu" / path.name).symlink_to(path)
+    with pytest.raises(DataError, match=r"emu holds no image \(.*\), but 3 links that lead out of the data folder"):
+        load(data)
+    for path in (data / "emu").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match=r"emu holds no image \([^)]*\)$"):
+        load(data)
+
+
+def test_images_of_one_pixel_are_too_small(tmp_path, rng):
+    write_classes(tmp_path, rng, size=(3, 3))
+    with pytest.raises(DataError, match="must have at least 4x4 pixels, got 3x3"):
+        load(tmp_path)
+    assert load(tmp_path, image_size=4).image_size == 4
 
 
 def test_a_pipe_is_no_image(tmp_path, rng):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -12,17 +13,21 @@ from torchvision import transforms
 
 from tuun_da.errors import DataError
 from tuun_da.training import image_files
-from tuun_da.training.image_files import read_image, read_images, with_progress
+from tuun_da.training.image_files import IMAGE_SUFFIXES, read_image, read_images, with_progress
 from tuun_da.training.resizing import fitted, resized_array, stacked
 
+SUFFIXES = (".png", ".BMP", ".ppm", ".tif", ".TIFF", ".webp", ".jpg", ".JPEG", ".pgm", ".jfif", ".jp2", ".tga", ".gif")
 
-@pytest.mark.parametrize("suffix", [".png", ".BMP", ".ppm", ".tif", ".TIFF", ".webp", ".jpg", ".JPEG", ".pgm"])
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_format(tmp_path, rng, suffix):
     image = random_image(rng, "L" if suffix == ".pgm" else "RGB")
     path = tmp_path / f"a{suffix}"
+    assert suffix.lower() in IMAGE_SUFFIXES
     image.save(path, **({"lossless": True} if suffix == ".webp" else {}))
     result = read_image(path, None)
-    expected = np.asarray(Image.open(path) if suffix.lower() in (".jpg", ".jpeg") else image)
+    lossy = suffix.lower() in (".jpg", ".jpeg", ".jfif", ".gif")
+    expected = np.asarray(Image.open(path).convert("RGB") if lossy else image)
     np.testing.assert_array_equal(result, expected)
 
 
@@ -51,6 +56,27 @@ def test_a_palette_with_a_transparent_colour(tmp_path):
     np.testing.assert_array_equal(result[0, 7], [255, 255, 255])
 
 
+@pytest.mark.parametrize(
+    ("mode", "colours", "transparent", "expected"),
+    [
+        ("L", [10, 200], 10, [255, 200]),
+        ("1", [0, 255], 0, [255, 255]),
+        ("1", [0, 255], 255, [0, 255]),
+        ("I;16", [2570, 51400], 2570, [255, 200]),
+        ("RGB", [(1, 2, 3), (200, 0, 9)], (1, 2, 3), [(255, 255, 255), (200, 0, 9)]),
+    ],
+)
+def test_a_transparent_colour_without_a_palette_is_white(tmp_path, mode, colours, transparent, expected):
+    image = Image.new(mode, (8, 8), colours[1])
+    image.paste(colours[0], (0, 0, 4, 8))
+    image.save(tmp_path / "a.png", transparency=transparent)
+    with Image.open(tmp_path / "a.png") as file:
+        assert file.info["transparency"] == transparent
+    result = read_image(tmp_path / "a.png", None)
+    assert result.ndim == (3 if mode == "RGB" else 2)
+    np.testing.assert_array_equal(result[0, [0, 7]], expected)
+
+
 @pytest.mark.parametrize("mode", ["CMYK", "P", "YCbCr"])
 def test_other_colour_modes_are_as_pillow_converts_them(tmp_path, rng, mode):
     image = random_image(rng).convert(mode)
@@ -71,6 +97,35 @@ def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path, suffix):
     np.testing.assert_array_equal(read_image(tmp_path / f"a{suffix}", None), wide // 257)
 
 
+@pytest.mark.parametrize(("high", "divisor"), [(255, 1), (256, 257), (65535, 257)])
+def test_whole_numbers_of_32_bits_are_8_or_16_bit_values_by_the_largest(tmp_path, high, divisor):
+    wide = np.linspace(0, high, 64).round().astype(np.int32).reshape(8, 8)
+    Image.fromarray(wide).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif", None), wide // divisor)
+
+
+def test_a_dark_image_of_16_bits_stays_dark(tmp_path):
+    dark = np.arange(64, dtype=np.uint16).reshape(8, 8)
+    for suffix in (".png", ".tif"):
+        Image.fromarray(dark).save(tmp_path / f"a{suffix}")
+        assert read_image(tmp_path / f"a{suffix}", None).max() == 0
+    (tmp_path / "a.pgm").write_bytes(b"P5 8 8 65535\n" + dark.astype(">u2").tobytes())  # Pillow calls it 32-bit
+    assert read_image(tmp_path / "a.pgm", None).max() == 0
+
+
+def test_white_of_a_tiff_of_12_bits_is_4095(tmp_path):
+    values = np.linspace(0, 4095, 64).round().astype(int)
+    pairs = values.reshape(-1, 2)
+    packed = np.stack([pairs[:, 0] >> 4, (pairs[:, 0] & 15) << 4 | pairs[:, 1] >> 8, pairs[:, 1] & 255], axis=1)
+    pixels = packed.astype(np.uint8).tobytes()
+    # width, height, bits, compression, black is zero, offset, samples, rows, bytes
+    tags = {256: 8, 257: 8, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 8, 279: len(pixels)}
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", t, 4, 1, v) for t, v in tags.items())
+    content = b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels + directory + bytes(4)
+    (tmp_path / "a.tif").write_bytes(content)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif", None).flatten(), values * 255 // 4095)
+
+
 def test_the_exif_orientation_is_applied(tmp_path, rng):
     image = random_image(rng, size=(8, 8))
     exif = Image.Exif()
@@ -83,6 +138,10 @@ def test_of_an_animation_the_first_frame(tmp_path, rng):
     first, second = random_image(rng), random_image(rng)
     first.save(tmp_path / "a.tif", save_all=True, append_images=[second])
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif", None), np.asarray(first))
+    Image.new("RGB", (8, 8), "red").save(
+        tmp_path / "a.gif", save_all=True, append_images=[Image.new("RGB", (8, 8), "blue")]
+    )
+    np.testing.assert_array_equal(read_image(tmp_path / "a.gif", None)[0, 0], [255, 0, 0])
 
 
 def broken_files(tmp_path, rng):

@@ -268,6 +268,92 @@ def test_batches_of_one_epoch_hold_different_images_in_an_order_of_the_generator
     assert sorted(label for _, labels in batches.in_order() for label in labels.tolist()) == list(range(23))
 
 
+def linear(num_classes):
+    """Stands for ``build_model``: one layer, whose logits are of ``num_classes``; the built models are in the list."""
+    built = []
+
+    def build(name, *, num_classes=num_classes, channels, image_size):
+        built.append(nn.Sequential(nn.Flatten(), nn.Linear(channels * image_size**2, num_classes)))
+        return built[-1]
+
+    return (lambda name, **sizes: build(name, **(sizes | {"num_classes": num_classes}))), built
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.6, 0.9])
+def test_the_steps_are_those_of_nesterov_written_out(monkeypatch, momentum):
+    """Sutskever et al. 2013, as in PyTorch: v = m v + g, w = w - rate (g + m v), g with weight decay."""
+    splits = striped_splits(train=32, noise=120)
+    settings = config(epochs=6, batch_size=32, learning_rate=0.1, momentum=momentum, weight_decay=0.03,
+                      label_smoothing=0.2, warmup_share=0.3, precision="float32")  # fmt: skip
+    build, built = linear(2)
+    monkeypatch.setattr("tuun_da.training.loop.build_model", build)
+    result = train(settings, splits, None, CPU)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        layer = build("", channels=1, image_size=8)[1]
+    weights = [layer.weight.detach().double(), layer.bias.detach().double()]
+    velocities = [torch.zeros_like(weight) for weight in weights]
+    x = ((splits.train_images.double() / 255 - 0.5) / 0.25).flatten(1)
+    one_hot = nn.functional.one_hot(splits.train_labels, 2).double()
+    targets = 0.8 * one_hot + 0.1
+    losses, accuracies = [], []
+    for step in range(6):
+        logits = x @ weights[0].T + weights[1]
+        logarithms = logits.log_softmax(dim=1)
+        losses.append(-(targets * logarithms).sum(dim=1).mean().item())
+        accuracies.append((logits.argmax(dim=1) == splits.train_labels).double().mean().item())
+        error = (logarithms.exp() - targets) / len(x)
+        rate = one_cycle(step + 0.5, total_steps=6, peak=0.1, warmup_share=0.3)
+        for k, gradient in enumerate([error.T @ x, error.sum(dim=0)]):
+            gradient = gradient + 0.03 * weights[k]
+            velocities[k] = momentum * velocities[k] + gradient
+            weights[k] = weights[k] - rate * (gradient + momentum * velocities[k])
+    assert result.train_losses == pytest.approx(losses, rel=1e-5)
+    assert result.train_accuracies == pytest.approx(accuracies)
+    assert len(set(accuracies)) > 1
+    trained = built[0][1]
+    torch.testing.assert_close(trained.weight.detach().double(), weights[0], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(trained.bias.detach().double(), weights[1], rtol=1e-4, atol=1e-6)
+
+
+def test_weights_order_and_transform_draw_from_different_seeds(monkeypatch):
+    orders, transforms = [], []
+    shuffled = Batches.shuffled
+
+    def spy(self, generator):
+        orders.append(generator.initial_seed())
+        return shuffled(self, generator)
+
+    def watching(images, *, generator):
+        transforms.append(generator.initial_seed())
+        return images
+
+    monkeypatch.setattr(Batches, "shuffled", spy)
+    for seed in range(3):
+        train(config(seed=seed, epochs=1, batch_size=64), striped_splits(), watching, CPU)
+    assert len(orders) == len(transforms) == 3
+    assert len({*orders, *transforms, *range(3)}) == 9
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_a_model_of_another_number_of_classes_is_named_with_both_shapes(monkeypatch, classes):
+    monkeypatch.setattr("tuun_da.training.loop.build_model", linear(classes)[0])
+    message = rf"model own:make must give logits .* of the shape \(10, 2\), got the shape \(10, {classes}\)"
+    with pytest.raises(ConfigError, match=message):
+        train(config(model="own:make"), striped_splits(), None, CPU)
+
+
+def test_a_model_that_gives_no_tensor_is_named(monkeypatch):
+    class Pair(nn.Linear):
+        def forward(self, x):
+            return (super().forward(x.flatten(1)),)
+
+    monkeypatch.setattr("tuun_da.training.loop.build_model", lambda name, **sizes: Pair(64, 2))
+    with pytest.raises(ConfigError, match=r"model own:make must give logits .*, got tuple"):
+        train(config(model="own:make"), striped_splits(), None, CPU)
+
+
 def test_an_unknown_model_is_a_setting_that_is_wrong():
     with pytest.raises(ConfigError, match="model must be one of"):
         train(config(model="resnet"), striped_splits(), None, CPU)

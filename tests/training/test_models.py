@@ -8,6 +8,7 @@ from torch import nn
 
 from tuun_da.errors import ConfigError
 from tuun_da.training.models import MODELS, build_model
+from tuun_da.training.models.basenet import PreActivationBlock
 
 
 def parameter_count(model):
@@ -71,6 +72,37 @@ def test_basenet_pools_average_and_maximum():
     features, pooled = taken
     torch.testing.assert_close(pooled[:, :256], nn.functional.adaptive_avg_pool2d(features, 1).flatten(1))
     torch.testing.assert_close(pooled[:, 256:], nn.functional.adaptive_max_pool2d(features, 1).flatten(1))
+
+
+@pytest.mark.parametrize(("width", "stride"), [(6, 1), (4, 2), (6, 2), (4, 1)])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_block_of_basenet_is_that_of_the_paper(width, stride, training):
+    """He et al. 2016, figure 1 (b); where the shape changes, the shortcut is a projection of what is activated."""
+    generator = torch.Generator().manual_seed(0)
+    block = PreActivationBlock(4, width, stride).train(training)
+    for tensor in (*block.parameters(), *block.buffers()):
+        if tensor.is_floating_point():
+            tensor.data = torch.rand(tensor.shape, generator=generator) + 0.5
+    tensors = {name: tensor.detach().clone() for name, tensor in block.state_dict().items()}
+    x = torch.randn(3, 4, 8, 8, generator=generator)
+
+    def activated(values, norm):
+        if training:
+            mean, variance = values.mean(dim=(0, 2, 3)), values.var(dim=(0, 2, 3), correction=0)
+        else:
+            mean, variance = tensors[f"{norm}.running_mean"], tensors[f"{norm}.running_var"]
+        scale = tensors[f"{norm}.weight"] / (variance + 1e-5).sqrt()
+        shifted = (values - mean[:, None, None]) * scale[:, None, None] + tensors[f"{norm}.bias"][:, None, None]
+        return shifted.clamp(min=0)
+
+    first = activated(x, "norm1")
+    between = activated(nn.functional.conv2d(first, tensors["conv1.weight"], stride=stride, padding=1), "norm2")
+    expected = nn.functional.conv2d(between, tensors["conv2.weight"], padding=1)
+    if (width, stride) == (4, 1):
+        expected = expected + x
+    else:
+        expected = expected + nn.functional.conv2d(first, tensors["shortcut.weight"], stride=stride)
+    torch.testing.assert_close(block(x), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.fixture

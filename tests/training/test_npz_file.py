@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import warnings
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -46,7 +51,15 @@ def test_every_order_of_axes(write, shape, channels):
 
 @pytest.mark.parametrize("train", ["train_images train_labels", "x_train y_train"])
 @pytest.mark.parametrize(
-    "validation", [None, "val_images val_labels", "x_val y_val", "validation_images validation_labels"]
+    "validation",
+    [
+        None,
+        "val_images val_labels",
+        "x_val y_val",
+        "validation_images validation_labels",
+        "valid_images valid_labels",
+        "x_valid y_valid",
+    ],
 )
 @pytest.mark.parametrize("test", ["test_images test_labels", "x_test y_test"])
 def test_every_spelling(write, train, validation, test):
@@ -100,7 +113,12 @@ ONLY = "only image classification with one label for each image is supported"
         ({"x_train": noise(4, 8, 8), "y_train": np.arange(4)}, "has arrays for train under two names"),
         ({"x_test": noise(4, 8, 8), "y_test": np.full(4, 9)}, "label 9 of test does not occur in train"),
         ({"x_test": noise(4, 9, 9), "y_test": np.zeros(4, dtype=int)}, r"must have one shape \(c, h, w\), got"),
-        ({"labels": np.array([None] * 40)}, "cannot be read: Object arrays cannot be loaded"),
+        ({"labels": np.array([None] * 40)}, "array labels cannot be read: it holds Python objects, which could run"),
+        ({"images": noise(40, 3, 3)}, r"images of .* must have at least 4x4 pixels, got the shape \(40, 3, 3\)"),
+        ({"images": noise(40, 1, 1, 3)}, r"images of .* at least 4x4 pixels, got the shape \(40, 1, 1, 3\)"),
+        ({"images": noise(40, 3, 9, 2)}, r"images of .* at least 4x4 pixels, got the shape \(40, 3, 9, 2\)"),
+        ({"tests_images": noise(4, 8, 8)}, "has an array tests_images, which belongs to no split; known are train_im"),
+        ({"y_dev": np.zeros(4)}, "has an array y_dev, which belongs to no split"),
     ],
 )
 def test_what_is_wrong_is_said(write, arrays, message):
@@ -129,3 +147,75 @@ def test_a_truncated_archive_is_named(tmp_path, write):
     path.write_bytes(path.read_bytes()[:1500])
     with pytest.raises(DataError, match=r"a\.npz cannot be read"):
         load_splits(DataConfig(data=f"npz:{path}"))
+
+
+def test_an_array_that_has_nothing_to_do_with_images_is_left_out_with_a_warning(write, caplog):
+    with caplog.at_level(logging.WARNING):
+        load_splits(write(images=noise(40, 8, 8), labels=np.arange(40) % 2, label_names=np.array(["a", "b"])))
+    assert "left out arrays of unknown names: label_names" in caplog.text
+
+
+def npy(shape, *, header=None):
+    """A stored array of which there are 64 bytes, whatever the header says."""
+    text = header or f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + bytes(64)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (npy((2**62,)), rf"its header promises {2**62} bytes of the shape \({2**62},\), and it has \d+"),
+        (npy((2**70, 4)), r"its header promises \d+ bytes"),
+        (npy((2**36,)), r"its header promises \d+ bytes"),
+        (npy((-4, -4)), r"its header promises 16 bytes of the shape \(-4, -4\)"),
+        (npy(None, header="{'descr': '|u1', 'shape': ((("), r"broken \(\w+\)$"),
+        (npy(None, header='"' * 3), r"broken \(\w+\)$"),
+        (b"\x93NUMPY\x09\x00" + bytes(80), r"its format \(9, 0\) is not known"),
+        (b"", r"broken \(ValueError\)$"),
+        (b"no array", r"broken \(ValueError\)$"),
+    ],
+)
+def test_a_broken_array_is_named(tmp_path, content, reason):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("images.npy", content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy's, about headers of Python 2
+        with pytest.raises(DataError, match=rf"a\.npz, array images cannot be read: {reason}"):
+            load_splits(DataConfig(data=f"npz:{tmp_path / 'a.npz'}"))
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "reason"), [(8, 1, "it is encrypted"), (10, 99, "That compression method is not supported")]
+)
+def test_an_archive_that_python_cannot_unpack_is_named(tmp_path, offset, value, reason):
+    buffer = io.BytesIO()
+    np.savez(buffer, images=noise(40, 8, 8), labels=np.arange(40) % 2)
+    content = bytearray(buffer.getvalue())
+    content[content.index(b"PK\x01\x02") + offset] = value  # flags and compression in the list of contents ...
+    content[offset - 2] = value  # ... and before the array itself
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(DataError, match=rf"a\.npz, array images cannot be read: {reason}"):
+        load_splits(DataConfig(data=f"npz:{tmp_path / 'a.npz'}"))
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"\x80\x04K\x01.", b"PK\x03\x04 or so"])
+def test_what_is_no_archive_gets_no_advice_to_allow_pickle(tmp_path, content):
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.npz cannot be read: it is broken, or no npz archive") as caught:
+        load_splits(DataConfig(data=f"npz:{tmp_path / 'a.npz'}"))
+    assert "pickle" not in str(caught.value)
+
+
+def test_a_class_of_copies_is_no_class(write):
+    """All copies are on one side, so the class would be missing on the others."""
+    images, labels = noise(60, 8, 8), np.arange(60) % 3
+    images[labels == 1] = images[1]
+    with pytest.raises(DataError, match=r"needs 3 different images, .* too few has 1 \(1 different of 20\)\. Add"):
+        load_splits(write(images=images, labels=labels))
+
+
+def test_test_images_that_are_the_training_images_are_found_out(write):
+    images, labels = noise(40, 8, 8), np.arange(40) % 2
+    config = write(x_train=images, y_train=labels, x_test=images, y_test=labels)
+    with pytest.raises(DataError, match=r"no image of class 0, 1 is left to train on: 40 .* dropped as duplicates"):
+        load_splits(config)

@@ -173,6 +173,115 @@ def test_a_class_that_is_all_in_test_is_named(rng):
         make_splits(source(train, test=test), DataConfig())
 
 
+@pytest.mark.parametrize(
+    ("count", "carved", "message"),
+    [
+        (1, 2, r"c1 \(1 different of 1\)"),
+        (2, 2, r"c1 \(2 different of 2\)"),
+        (1, 1, r"c1 \(1 different of 1\)"),
+    ],
+)
+def test_a_class_of_too_few_images_for_every_split_is_named(rng, count, carved, message):
+    made = source(labelled([30, count, 30], rng), test=labelled([9, 9, 9], rng) if carved == 1 else None)
+    with pytest.raises(DataError, match=rf"every class needs {carved + 1} different images, .* too few has {message}"):
+        make_splits(made, DataConfig())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_class_with_one_image_for_each_split_is_in_each(rng, seed):
+    splits = make_splits(source(labelled([30, 3], rng)), DataConfig(split_seed=seed))
+    for labels in (splits.train_labels, splits.validation_labels, splits.test_labels):
+        assert class_counts(labels)[1] == 1
+
+
+def copied(counts_of_copies, others, rng):
+    """Class c0 of images with so many copies each, class c1 of ``others`` different images."""
+    base = labelled([len(counts_of_copies), others], rng)
+    repeats = np.ones(len(base), dtype=int)
+    repeats[np.flatnonzero(base.labels == 0)] = counts_of_copies
+    return LabelledImages(np.repeat(base.images, repeats, axis=0), np.repeat(base.labels, repeats))
+
+
+def test_a_class_that_has_no_copy_small_enough_is_named(rng):
+    with pytest.raises(DataError, match=r"test_size 0\.1 finds no place for class c0 \(4 different of 20\), because"):
+        make_splits(source(copied([5] * 4, 60, rng)), DataConfig(test_size=0.1))
+
+
+def test_a_class_whose_images_are_all_in_another_class_is_named(rng):
+    pool = labelled([30, 3], rng)
+    pool.images[np.flatnonzero(pool.labels == 1)] = pool.images[np.flatnonzero(pool.labels == 0)[:3]]
+    for seed in range(20):
+        try:
+            splits = make_splits(source(pool), DataConfig(split_seed=seed))
+        except DataError as error:
+            assert "c1" in str(error)  # noqa: PT017
+            assert "identical images" in str(error)  # noqa: PT017
+        else:
+            for labels in (splits.train_labels, splits.validation_labels, splits.test_labels):
+                assert class_counts(labels)[1] > 0
+
+
+def test_a_class_that_goes_out_of_train_with_its_copies_of_another_class_is_named(rng):
+    pool = labelled([10, 2], rng)
+    pool.images[np.flatnonzero(pool.labels == 1)] = pool.images[np.flatnonzero(pool.labels == 0)[:2]]
+    made, messages = source(pool, test=labelled([5, 5], rng)), []
+    for seed in range(10):
+        try:
+            make_splits(made, DataConfig(validation_size=10, split_seed=seed))
+        except DataError as error:
+            messages.append(str(error))
+    assert any("no image of class c1 is left to train on, because identical images" in text for text in messages)
+
+
+def test_a_size_below_the_number_of_classes_is_taken_at_its_word_and_logged(rng, caplog):
+    with caplog.at_level(logging.WARNING):
+        splits = make_splits(source(labelled([20, 20, 20], rng)), DataConfig(validation_size=2))
+    assert len(splits.validation_labels) == 2
+    assert "validation_size 2 gives 2 images for 3 classes, so 1 have none: c" in caplog.text
+    assert "(16 different of 16)" in caplog.text
+
+
+def test_a_number_that_copies_do_not_allow_is_logged_or_refused(rng, caplog):
+    pool = copied([2] * 10, 40, rng)
+    with caplog.at_level(logging.WARNING):
+        splits = make_splits(source(pool, test=labelled([9, 9], rng)), DataConfig(validation_size=9))
+    assert len(splits.validation_labels) == 8
+    assert "validation_size found only 8 images of 9, because identical" in caplog.text
+    with pytest.raises(DataError, match=r"train_per_class 5 gives 4 of the .. images that class c0 of made has left"):
+        make_splits(source(pool), DataConfig(train_per_class=5))
+    assert class_counts(make_splits(source(pool), DataConfig(train_per_class=6)).train_labels) == [6, 6]
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_split_of_the_data_sets_own_must_have_every_class(rng, split):
+    with pytest.raises(DataError, match=rf"no image of class c1 is in the {split} split; add other"):
+        make_splits(source(labelled([20, 20], rng), **{split: labelled([5, 0], rng)}), DataConfig())
+
+
+def test_where_duplicates_took_the_images_the_error_says_so(rng):
+    train, test = labelled([30, 30], rng), labelled([29, 30], rng)
+    for label in (0, 1):
+        ours, theirs = np.flatnonzero(train.labels == label), np.flatnonzero(test.labels == label)
+        test.images[theirs[:28]] = train.images[ours[:28]]
+    with pytest.raises(DataError, match=r"validation_size must be at most 2 .* \(56 duplicates of .* dropped .*got 3"):
+        make_splits(source(train, test=test), DataConfig(validation_size=3))
+    with pytest.raises(DataError, match=r"train_per_class must be at most 1 .* \(56 duplicates .*got 2"):
+        make_splits(source(train, test=test), DataConfig(validation_size=2, train_per_class=2))
+    validation = LabelledImages(test.images[:12].copy(), test.labels[:12].copy())
+    with pytest.raises(DataError, match=r"c0, c1 is in the validation split: 12 .* occur again in the test split"):
+        make_splits(source(labelled([30, 30], rng), validation=validation, test=test), DataConfig())
+
+
+def test_what_was_left_out_is_told_in_short(rng):
+    made = source(labelled([20, 20], rng), skipped=tuple(f"{k}.png" for k in range(9)), ignored_files=2)
+    assert make_splits(made, DataConfig()).left_out == {
+        "skipped": 9,
+        "first_skipped": ["0.png", "1.png", "2.png", "3.png", "4.png"],
+        "ignored_files": 2,
+        "duplicates_dropped": 0,
+    }
+
+
 def test_mean_and_std_are_those_of_the_training_images(rng):
     images = rng.integers(0, 256, (2500, 3, 4, 4), dtype=np.uint8)
     images[:, 1] = 77

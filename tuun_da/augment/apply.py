@@ -45,8 +45,10 @@ def apply_operation(operation: Operation, images: Tensor, mask: Tensor, sign: Te
 
     ``sign`` (n,) is -1 or 1 and counts for signed types only; ``chance`` (n, 2) is uniform in [0, 1).
     """
-    signed = OPERATION_TYPES[operation.type].signed
-    value = (sign if signed else torch.ones_like(sign)) * operation.value
+    row = OPERATION_TYPES[operation.type]
+    if row.category == "color":
+        sign = sign.to(torch.float64)  # the factors of a blend are rounded once, at their end
+    value = (sign if row.signed else torch.ones_like(sign)) * operation.value
     if operation.type in RANDOM_FUNCTIONS:
         return apply_where(RANDOM_FUNCTIONS[operation.type], images, mask, value, chance)
     return apply_where(FUNCTIONS[operation.type], images, mask, value)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from tuun_da.augment import color, geometric
+from tuun_da.augment import chance, color, geometric
 from tuun_da.augment.apply import apply_where
 from tuun_da.augment.batch_transform import BatchTransform, Draw
 from tuun_da.errors import PolicyError
@@ -33,8 +33,7 @@ class CropAndFlip(BatchTransform[CropAndFlipDraw]):
     """
 
     def _draw(self, n: int, generator: torch.Generator | None) -> CropAndFlipDraw:
-        device = generator.device if generator is not None else torch.device("cpu")
-        uniform = torch.rand((n, 4), generator=generator, device=device)
+        uniform = chance.uniform((n, 4), generator)
         return CropAndFlipDraw(place=uniform[:, :2], flip=uniform[:, 2:])
 
     def _act(self, images: Tensor, draw: CropAndFlipDraw) -> Tensor:
@@ -140,11 +139,10 @@ class TrivialAugment(BatchTransform[TrivialAugmentDraw]):
         self._signed = torch.tensor([row.signed for row in WIDE_OPERATIONS.values()])
 
     def _draw(self, n: int, generator: torch.Generator | None) -> TrivialAugmentDraw:
-        device = generator.device if generator is not None else torch.device("cpu")
         operation, magnitude, turn = (
-            torch.randint(high, (n,), generator=generator, device=device)
-            for high in (len(WIDE_OPERATIONS), self.magnitude_bins, 2)
+            chance.integers(high, (n,), generator) for high in (len(WIDE_OPERATIONS), self.magnitude_bins, 2)
         )
+        device = operation.device
         value = self._values.to(device, non_blocking=True)[operation, magnitude]
         negative = self._signed.to(device, non_blocking=True)[operation] & (turn == 1)
         return TrivialAugmentDraw(operation, torch.where(negative, -value, value))

@@ -11,12 +11,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tuun_da.augment.pixels import each_image, from_levels, from_working, to_levels, to_working, white
+from tuun_da.augment.pixels import factor_and_complement, from_levels, from_working, to_levels, to_working, white
 
 
 def brightness(images: Tensor, value: Tensor) -> Tensor:
     """Multiply by ``1 + value``: -1 is black."""
-    return from_working(to_working(images) * (1.0 + each_image(value, images)), images, rounded=False)
+    factor, _ = factor_and_complement(value, images)
+    return from_working(to_working(images) * factor, images, rounded=False)
 
 
 def color(images: Tensor, value: Tensor) -> Tensor:
@@ -54,7 +55,8 @@ def sharpness(images: Tensor, value: Tensor) -> Tensor:
         smooth = smooth.round()
     # clone, and then write inside: concatenating the frame back would take four more copies
     sharpened = pixels.clone()
-    sharpened[..., 1:-1, 1:-1] = inner - (smooth - inner) * each_image(value, images)
+    _, complement = factor_and_complement(value, images)
+    sharpened[..., 1:-1, 1:-1] = torch.addcmul(inner, smooth - inner, complement)
     return from_working(sharpened, images, rounded=False)
 
 
@@ -121,5 +123,5 @@ def _grayscale(images: Tensor) -> Tensor:
 
 def _blend(pixels: Tensor, other: Tensor, value: Tensor, images: Tensor) -> Tensor:
     """``pixels`` times 1 + value, plus ``other`` times -value."""
-    factor = 1.0 + each_image(value, images)
-    return from_working(torch.addcmul(pixels * factor, other, 1.0 - factor), images, rounded=False)
+    factor, complement = factor_and_complement(value, images)
+    return from_working(torch.addcmul(pixels * factor, other, complement), images, rounded=False)

@@ -42,12 +42,25 @@ def from_working(pixels: Tensor, images: Tensor, *, rounded: bool) -> Tensor:
 
 def to_levels(images: Tensor) -> Tensor:
     """The nearest of the 256 levels for each pixel, as uint8."""
-    return (to_working(images) * 255.0).round().to(torch.uint8) if images.is_floating_point() else images
+    if not images.is_floating_point():
+        return images
+    # clamped: on devices where the range is not looked up, 257 would become level 1
+    return (to_working(images) * 255.0).round().clamp(0.0, 255.0).to(torch.uint8)
 
 
 def from_levels(levels: Tensor, images: Tensor) -> Tensor:
     """Levels, as uint8, in the type of ``images``."""
     return (levels.to(working_type(images)) / 255.0).to(images.dtype) if images.is_floating_point() else levels
+
+
+def factor_and_complement(value: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+    """1 + value and 1 - (1 + value) of each image, as ``each_image`` shapes them.
+
+    Computed in float64 and rounded once, as torchvision does with Python's floats: from factors in float32, a pixel in
+    thousands is one level off.
+    """
+    factor = 1.0 + value.to(torch.float64)
+    return each_image(factor, images), each_image(1.0 - factor, images)
 
 
 def each_image(value: Tensor, images: Tensor) -> Tensor:

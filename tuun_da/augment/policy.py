@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from tuun_da.augment import chance
 from tuun_da.augment.apply import apply_operation
 from tuun_da.augment.batch_transform import BatchTransform, Draw
 from tuun_da.errors import PolicyError
@@ -109,12 +111,23 @@ class Policy(BatchTransform[PolicyDraw]):
         )
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Policy:
-        """The policy in the file at ``path``, applied the way it was searched. Raises PolicyError."""
-        return cls.from_record(PolicyRecord.load(path))
+    def load(
+        cls, path: str | os.PathLike[str], *, per: str | None = None, unchanged_share: float | None = None
+    ) -> Policy:
+        """The policy in the file at ``path``. Raises PolicyError.
+
+        It is applied the way it was searched, unless ``per`` or ``unchanged_share`` says otherwise; None is what the
+        file says.
+        """
+        record = PolicyRecord.load(path)
+        if per is not None:
+            record = replace(record, per=per)
+        if unchanged_share is not None:
+            record = replace(record, unchanged_share=unchanged_share)
+        return cls.from_record(record)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the policy file. Raises PolicyError if ``searched`` holds what JSON cannot."""
+        """Write the policy file. Raises PolicyError if it cannot be written, or ``searched`` holds what JSON cannot."""
         self.record.save(path)
 
     def to_params(self) -> dict[str, Any]:
@@ -125,16 +138,17 @@ class Policy(BatchTransform[PolicyDraw]):
         if self.record.per == "batch" and self._has_warned.set_first():
             warnings.warn(
                 "this policy was made to draw one sub-policy for each mini-batch (per='batch') but is called on single "
-                "images: it draws one for each image. Call it on batches, or make it with per='image'",
-                stacklevel=2,
+                "images: it draws one for each image. Call it on batches, or make it with per='image', for a policy "
+                "file: Policy.load(path, per='image')",
+                stacklevel=_frames_to_user(),
             )
 
     def _draw(self, n: int, generator: torch.Generator | None) -> PolicyDraw:
-        device = generator.device if generator is not None else torch.device("cpu")
         per_batch = self.record.per == "batch"
         shape = (1,) if per_batch else (n,)
-        choice = torch.randint(len(self.record.sub_policies), shape, generator=generator, device=device)
-        uniform = torch.rand((n, 1 + 4 * self._length), generator=generator, device=device)
+        choice = chance.integers(len(self.record.sub_policies), shape, generator)
+        uniform = chance.uniform((n, 1 + 4 * self._length), generator)
+        device = choice.device
         sub_policy = choice.expand(n)
         changed = uniform[:, :1] >= self.record.unchanged_share
         take, turn, first, second = uniform[:, 1:].view(n, 4, self._length).unbind(1)
@@ -164,6 +178,18 @@ class Policy(BatchTransform[PolicyDraw]):
     def __repr__(self) -> str:
         head = f"{type(self).__name__}(per={self.record.per!r}, unchanged_share={self.record.unchanged_share:g})"
         return f"{head}\n{describe(self.record.sub_policies)}"
+
+
+def _frames_to_user() -> int:
+    """The ``stacklevel`` for a warning of the caller: the first frame that is not of tuun_da, torch or torchvision."""
+    level, frame = 0, sys._getframe(1)
+    while True:
+        level += 1
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in ("tuun_da", "torch", "torchvision"):
+            return level
+        if frame.f_back is None:
+            return level
+        frame = frame.f_back
 
 
 class _SharedFlag:

@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tuun_da.policy_format import TRIAL_ID_KEY
 from tuun_da.search.history import TrialState, is_finite_number
 
-ID_KEY = "tuun_id"
 ECHO_KEY = "tuun_da"
 MAX_DEPTH = 50  # of what a trial says; the journal could not hold it without end
 
@@ -41,7 +41,7 @@ class Echo:
 
 def without_id(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters without the id that the tuner put among them."""
-    return {name: value for name, value in parameters.items() if name != ID_KEY}
+    return {name: value for name, value in parameters.items() if name != TRIAL_ID_KEY}
 
 
 def final_metric(
@@ -63,7 +63,7 @@ def final_metric(
     since 1970; ``details`` is kept in the journal as it is (``stopped_at_epoch``, ``planned_epochs``, ...).
     """
     echo: dict[str, Any] = {
-        "id": parameters.get(ID_KEY),
+        "id": parameters.get(TRIAL_ID_KEY),
         "parameters": without_id(parameters),
         "state": TrialState(state).value,
         "curve": [float(v) if is_finite_number(v) else None for v in curve],

@@ -29,9 +29,10 @@ import psutil
 from nni import NoMoreTrialError
 from nni.tuner import Tuner
 
-from tuun_da.engines.echo import ID_KEY, Echo, plain, read_metric, without_id
+from tuun_da.engines.echo import Echo, plain, read_metric, without_id
 from tuun_da.engines.study import Study
 from tuun_da.engines.tuner_settings import TunerSettings
+from tuun_da.policy_format import TRIAL_ID_KEY
 from tuun_da.search.history import TrialState, is_finite_number
 
 _logger = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ class TuunTuner(Tuner):  # type: ignore[misc]  # nni has no types
                 _logger.exception("no point can be handed out")
                 raise NoMoreTrialError(str(error)) from None
             self._alive.add(parameter_id)
-            return {**parameters, ID_KEY: trial_id}
+            return {**parameters, TRIAL_ID_KEY: trial_id}
 
     @_never_raises
     def receive_trial_result(self, parameter_id: int, parameters: dict[str, Any], value: Any, **kwargs: Any) -> None:
@@ -184,7 +185,7 @@ class TuunTuner(Tuner):  # type: ignore[misc]  # nni has no types
             )
         value = metric.get("default") if isinstance(metric, Mapping) else metric
         finite = is_finite_number(value)
-        trial_id = parameters.get(ID_KEY)
+        trial_id = parameters.get(TRIAL_ID_KEY)
         return Echo(
             id=trial_id if isinstance(trial_id, int) and not isinstance(trial_id, bool) else None,
             parameters=plain(without_id(parameters)),

@@ -19,6 +19,7 @@ from tuun_da.search.prediction import Prediction
 Acquisition = Callable[[Prediction, float], Floats]
 
 LOG_SQRT_2_PI = math.log(2 * math.pi) / 2
+LARGEST_DIFFERENCE = float(np.finfo(np.float64).max) / 4
 
 
 def log_ei(prediction: Prediction, best: float) -> Floats:
@@ -26,12 +27,15 @@ def log_ei(prediction: Prediction, best: float) -> Floats:
 
     -inf where no improvement is possible: a standard deviation of 0 and a mean that is not above ``best``.
     """
-    gain = prediction.mean - best
+    # Of the largest floats, only quarters can be subtracted from each other.
+    largest = max(float(np.max(np.abs(prediction.mean), initial=0.0)), abs(best))
+    unit = 1.0 if largest < LARGEST_DIFFERENCE else 4.0
+    gain = prediction.mean / unit - best / unit
     certain = prediction.std <= 0
-    std = np.where(certain, 1.0, prediction.std)
+    std = np.where(certain, 1.0, prediction.std / unit)
     with np.errstate(divide="ignore", over="ignore"):
         values = np.where(certain, np.log(np.maximum(gain, 0.0)), log_h(gain / std) + np.log(std))
-        return np.asarray(logsumexp(values, axis=0) - math.log(len(values)))
+        return np.asarray(logsumexp(values, axis=0) - math.log(len(values) / unit))
 
 
 def log_h(z: Floats) -> Floats:

@@ -13,6 +13,7 @@ ones, ``restore_running``, ``restore(asked=...)``) goes on as the old one would 
 from __future__ import annotations
 
 import copy
+import math
 import secrets
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from tuun_da.search.surrogate import SURROGATES, make_surrogate
 
 RANDOM = "random"
 RECOMMENDS_FOR_RANDOM = "gp"
+LARGEST_VALUE = 2.0**500  # larger ones are scaled down for the model, where their differences would be infinite
 PARENTS = 8  # of the observed points, the best by the model: around them the maximizer starts
 
 # Streams of chance; each draw comes from (seed, stream, number within the stream), never from what was drawn before.
@@ -107,7 +109,8 @@ class Optimizer:
         """The parameters for a new trial, which counts as running from now on.
 
         They differ from those of all finished and running trials, unless a finite space has no others left; then they
-        differ from those that are running, if they can. Raises TuunDaError if a trial of that id runs or has finished.
+        differ from those that are running, if they can. Raises TuunDaError if a trial of that id runs or has finished,
+        and as every method does for an id that is None or not hashable.
         """
         self._refuse_known(id)
         point = self._suggest()
@@ -123,6 +126,7 @@ class Optimizer:
         unknown. Raises TuunDaError, and changes nothing, for an id that has finished already, for an unknown one
         without ``params``, for a value that is not a finite number, and (SearchSpaceError) for invalid ``params``.
         """
+        _check_id(id)
         if id in self._finished:
             raise TuunDaError(f"trial {id!r} has finished already, with value {self._finished[id]:g}; got {value!r}")
         if params is None and id not in self._running:
@@ -132,6 +136,7 @@ class Optimizer:
 
     def forget(self, id: Hashable) -> None:
         """Trial ``id`` will not finish: its point is free again. An id that does not run is no error."""
+        _check_id(id)
         self._running.pop(id, None)
 
     def add(self, params: Mapping[str, Any], value: float) -> None:
@@ -212,20 +217,32 @@ class Optimizer:
             self._finished[id] = number
 
     def _refuse_known(self, id: Hashable) -> None:
-        if id is None:
-            raise TuunDaError("the id of a trial must not be None")
+        _check_id(id)
         if id in self._running:
             raise TuunDaError(f"trial {id!r} is running already")
         if id in self._finished:
             raise TuunDaError(f"trial {id!r} has finished already; a new trial needs a new id")
 
     def _data(self) -> tuple[Floats, Floats]:
-        """Points (n, d) and values (n,) of the finished trials."""
+        """Points (n, d) and values (n,) of the finished trials, all divided by one power of 2 if any is huge."""
         values = np.array([observation.value for observation in self._observations])
-        return np.array(self._observed_points), values
+        exponent = math.frexp(float(np.max(np.abs(values))) / LARGEST_VALUE)[1]
+        return np.array(self._observed_points), np.ldexp(values, -max(exponent, 0))
 
     def _generator(self, stream: int, number: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(stream, number)))
+
+
+def _check_id(id: object) -> None:
+    """Raise TuunDaError unless ``id`` can be the id of a trial."""
+    if id is None:
+        raise TuunDaError("the id of a trial must not be None")
+    try:
+        hash(id)
+    except TypeError:
+        raise TuunDaError(
+            f"the id of a trial must be hashable (a number, a text, a tuple of them), got {id!r}"
+        ) from None
 
 
 def _mean(posterior: Posterior, points: Floats) -> Floats:

@@ -6,6 +6,8 @@ operations or for none, ``prob{i}_{j}``. What uses the structure of a policy can
 
 from __future__ import annotations
 
+import difflib
+import re
 from dataclasses import dataclass
 
 from tuun_da.errors import PolicyError, SearchSpaceError
@@ -13,6 +15,16 @@ from tuun_da.operations import OPERATION_TYPES
 from tuun_da.policy_format import is_policy_parameter, policy_places
 from tuun_da.search.domains import Choice
 from tuun_da.search.space import Column, SearchSpace
+
+LOOKS_LIKE_ONE = re.compile(r"\s*([a-z]+)[\s_.-]*([0-9]+)(?:[\s_.-]+([0-9]+))?\s*", re.IGNORECASE)
+SPELLINGS = {
+    "operation": "operation",
+    "op": "operation",
+    "prob": "prob",
+    "probability": "prob",
+    "magnitude": "magnitude",
+    "mag": "magnitude",
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,13 @@ def find_policy(space: SearchSpace) -> PolicyLayout | None:
     policy = {name: column for name, column in outermost.items() if is_policy_parameter(name)}
     if not policy:
         return None
+    for name in outermost:
+        meant = None if name in policy else _meant(name)
+        if meant is not None:
+            raise SearchSpaceError(
+                f"search space: parameter {name} is no policy parameter, which are named operation{{i}}_{{j}}, "
+                f"prob{{i}}_{{j}} or magnitude{{i}}_{{j}} with i and j from 1 on; did you mean {meant}?"
+            )
     try:
         places = policy_places(policy)
     except PolicyError as error:
@@ -56,6 +75,16 @@ def find_policy(space: SearchSpace) -> PolicyLayout | None:
             )
     others = tuple(name for name in outermost if name not in policy)
     return PolicyLayout(len(places), len(places[0]), has_prob, others)
+
+
+def _meant(name: str) -> str | None:
+    """The policy parameter that ``name`` probably stands for, None if it does not look like one."""
+    match = LOOKS_LIKE_ONE.fullmatch(name)
+    close = match and difflib.get_close_matches(match[1].lower(), SPELLINGS, n=1, cutoff=0.8)
+    if not match or not close:
+        return None
+    i, j = int(match[2]), int(match[3] or 1)
+    return f"{SPELLINGS[close[0]]}{max(i, 1)}_{max(j, 1)}"
 
 
 def _check_place(policy: dict[str, Column], kind: str, i: int, j: int) -> None:

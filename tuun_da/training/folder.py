@@ -42,8 +42,9 @@ class Listing:
 def load_folder(config: DataConfig) -> Source:
     """The data set in the folder ``config.path``. Raises DataError.
 
-    Hidden files, files that are no images, and links that lead out of the folder are left out; the latter two are
-    counted in ``ignored_files``.
+    Hidden files, files that are no images, links that lead nowhere, and links that lead out of the folder are left
+    out; all but the hidden ones are counted in ``ignored_files``. Where a class or split folder is a link that leads
+    out it is a DataError, for a class would be missing.
     """
     root = config.path
     if not root.is_dir():
@@ -103,6 +104,7 @@ def find_split_folders(root: Path, top: list[Path], walker: Walker) -> dict[str,
     A folder named train with images, not folders, in it is taken for a class (of vehicles).
     """
     found: dict[str, Path] = {}
+    walker.refuse_outward([path for path in walker.outward_folders(root) if path.name.lower() in SPLIT_FOLDERS])
     for folder in top:
         split = SPLIT_FOLDERS.get(folder.name.lower())
         if split is not None:
@@ -127,11 +129,13 @@ def find_split_folders(root: Path, top: list[Path], walker: Walker) -> dict[str,
 
 
 class Walker:
-    """Lists folders in a fixed order, never leaves ``root``, and notes in ``ignored`` what it leaves out."""
+    """Lists folders in a fixed order, never leaves ``root``, and notes in ``ignored`` what it leaves out, and in
+    ``outward`` which of that are links that lead out."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self._ignored: dict[Path, None] = {}  # an ordered set: a folder is listed more than once
+        self.outward: set[Path] = set()
 
     def entries(self, folder: Path) -> Iterator[Path]:
         """What lies in ``folder``, sorted; without hidden files and links that lead out of the root."""
@@ -143,17 +147,38 @@ class Walker:
             path = folder / name
             if name.startswith("."):
                 continue
-            if path.is_symlink() and not path.resolve().is_relative_to(self.root):
-                self.ignore(path)
-                continue
+            if path.is_symlink():
+                try:
+                    inside = path.resolve().is_relative_to(self.root)
+                except (OSError, RuntimeError):  # it leads in a circle, which is a RuntimeError before Python 3.13
+                    self.ignore(path)
+                    continue
+                if not inside:
+                    self.ignore(path)
+                    self.outward.add(path)
+                    continue
             yield path
 
     def folders(self, folder: Path) -> list[Path]:
         return [path for path in self.entries(folder) if path.is_dir()]
 
+    def outward_folders(self, folder: Path) -> list[Path]:
+        """The links in ``folder`` that lead out of the root, to folders or to what is not there (a disk, perhaps)."""
+        list(self.entries(folder))
+        return sorted(path for path in self.outward if path.parent == folder and not os.path.isfile(path))
+
+    def refuse_outward(self, links: list[Path]) -> None:
+        """Raise DataError for the first of ``links``."""
+        if links:
+            raise DataError(
+                f"folder {links[0]} is a link that leads out of the data folder {self.root}, to {links[0].resolve()}; "
+                "put the folder itself or a copy of it there, or take the link away"
+            )
+
     def listing(self, folder: Path) -> Listing:
-        """The images in the class folders of ``folder``; each must have one at least."""
+        """The images in the class folders of ``folder``; each must have one at least, and lie in the root."""
         listing = Listing([], [])
+        self.refuse_outward(self.outward_folders(folder))
         classes = self.folders(folder)
         if not classes:
             loose = sum(path.suffix.lower() in IMAGE_SUFFIXES for path in self.entries(folder))
@@ -167,7 +192,9 @@ class Walker:
             before = len(listing.paths)
             listing.paths.extend(self.images(class_folder))
             if len(listing.paths) == before:
-                raise DataError(f"data folder {class_folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
+                links = sum(path.is_relative_to(class_folder) for path in self.outward)
+                but = f", but {links} links that lead out of the data folder and are left out" if links else ""
+                raise DataError(f"data folder {class_folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}){but}")
             listing.class_of.extend([class_folder.name] * (len(listing.paths) - before))
         return listing
 

@@ -11,11 +11,15 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
 from tuun_da.errors import DataError
 from tuun_da.training.resizing import Pixels, fitted
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jfif", ".jp2", ".bmp", ".gif", ".tga", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
+)
+BITS_PER_SAMPLE = 258  # the tag of a TIFF file
 MAX_THREADS = 8
 QUIET_SECONDS = 2.0
 
@@ -23,39 +27,57 @@ QUIET_SECONDS = 2.0
 def read_image(path: Path, size: int | None) -> Pixels:
     """The image file at ``path`` as (h, w) if it is grey, else (h, w, 3), turned as its EXIF orientation says.
 
-    Transparent parts are laid over white, 16-bit grey is scaled to 8 bits, of an animation the first frame is taken.
-    Raises DataError, which names the file.
+    Transparent parts are laid over white, of an animation the first frame is taken. Grey of 12 or 16 bits is scaled to
+    8 bits. A TIFF file of 32-bit integers does not say what white is: if none is above 255 they are taken for 8-bit
+    values, if none is above 65535 for 16-bit values, otherwise the image is refused. Raises DataError, which names the
+    file.
     """
     try:
         with Image.open(path) as file:
             limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and file.width * file.height > limit:  # Pillow itself only warns up to twice that
                 raise ValueError(f"it has {file.width}x{file.height} pixels, more than Pillow's limit of {limit}")
+            white = _white(file)
             upright = ImageOps.exif_transpose(file)
-            return fitted(_as_grey_or_rgb(upright), size)
+            return fitted(_as_grey_or_rgb(upright, white), size)
     except Exception as error:  # Pillow's readers raise anything from OSError to SyntaxError and struct.error
         raise DataError(f"image {path} cannot be read: {error or type(error).__name__}") from error
 
 
-def _as_grey_or_rgb(image: Image.Image) -> Image.Image:
+def _as_grey_or_rgb(image: Image.Image, white: int) -> Image.Image:
+    """``image`` in mode L or RGB; ``white`` is the value of white in modes I and I;16."""
     mode = image.mode
-    if mode in ("L", "RGB"):
-        return image
-    if mode == "1":
-        return image.convert("L")
+    transparent = image.info.get("transparency")
     if mode.startswith("I"):  # convert("L") would clip everything above 255 to white
         wide = np.asarray(image).astype(np.int64)
-        if wide.min() < 0 or wide.max() > 65535:
-            raise ValueError("its pixels are 32-bit numbers beyond 0 to 65535")
-        return Image.fromarray((wide // 257).astype(np.uint8))
+        grey = (np.minimum(wide, white) * 255 // white).astype(np.uint8)
+        return Image.fromarray(np.where(wide == transparent, 255, grey).astype(np.uint8))
     if mode == "F":
         raise ValueError("its pixels are floating-point numbers; wanted 8 or 16 bits")
-    if "transparency" in image.info or mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+    if mode == "1":
+        bits = np.asarray(image)
+        return Image.fromarray(np.where(bits | (transparent == 0), 255, 0).astype(np.uint8))
+    if transparent is not None or mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        flat = Image.alpha_composite(white, image)
-        return flat.convert("L" if mode in ("LA", "La") else "RGB")
-    return image.convert("RGB")
+        background = Image.new("RGBA", image.size, "white")
+        flat = Image.alpha_composite(background, image)
+        return flat.convert("L" if mode in ("L", "LA", "La") else "RGB")
+    return image if mode in ("L", "RGB") else image.convert("RGB")
+
+
+def _white(file: Image.Image) -> int:
+    """The value of white in the file's grey pixels of more than 8 bits. Raises ValueError where it cannot be told."""
+    if not file.mode.startswith("I"):
+        return 255
+    low, high = np.asarray(file).min(), np.asarray(file).max()
+    if low < 0 or high > 65535:
+        raise ValueError("its pixels are 32-bit numbers beyond 0 to 65535")
+    if isinstance(file, TiffImageFile):
+        if file.mode == "I":
+            return 255 if high <= 255 else 65535
+        bits = file.tag_v2.get(BITS_PER_SAMPLE, (16,))[0]
+        return int(2**bits - 1)
+    return 65535  # Pillow scales other formats to 16 bits, also where it calls them I
 
 
 def read_images(paths: Sequence[Path], size: int | None, *, skip_broken: bool) -> tuple[list[Pixels | None], list[str]]:

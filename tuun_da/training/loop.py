@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tuun_da.errors import TrainingError
+from tuun_da.errors import ConfigError, TrainingError
 from tuun_da.training.batches import Batches, placed
 from tuun_da.training.models import build_model
 from tuun_da.training.reward import reward
@@ -67,7 +67,7 @@ def train(
     ``transform`` augments each mini-batch of training images. ``on_epoch`` hears of each epoch as soon as it is done;
     what it raises ends the training. The test split is read only with ``evaluate_test``. The same seed gives the same
     result on the same machine, and torch's global generators are afterwards as before. Raises TrainingError if the
-    loss is no longer a number or memory runs out.
+    loss is no longer a number or memory runs out, ConfigError if the model gives logits of another shape.
     """
     if device.type == "cuda" and device.index is None:  # else it would differ from the device of its own tensors
         device = torch.device("cuda", torch.cuda.current_device())
@@ -115,7 +115,7 @@ def train(
                 if transform is not None:
                     images = transformed(transform, images, transform_generator)
                 with autocast():
-                    logits = model(normalize(images))
+                    logits = checked_logits(model(normalize(images)), len(labels), splits.num_classes, config.model)
                 # in float32, because bfloat16 has 8 bits of precision and the loss is a difference
                 loss = functional.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
                 optimizer.zero_grad(set_to_none=True)
@@ -180,6 +180,19 @@ def accuracy(model: nn.Module, batches: Batches, normalize: Normalize, autocast:
             hits += (logits.argmax(dim=1) == labels).sum()
             finite &= logits.isfinite().all()
     return hits.item() / len(batches.labels) if finite.item() else math.nan
+
+
+def checked_logits(logits: object, count: int, num_classes: int, name: str) -> Tensor:
+    """``logits`` if they have the shape (count, num_classes). Raises ConfigError: the model ``name`` is not right.
+
+    Too few would be an IndexError of cross_entropy, and too many would go unseen.
+    """
+    if not isinstance(logits, Tensor) or logits.shape != (count, num_classes):
+        got = f"the shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+        raise ConfigError(
+            f"model {name} must give logits (n, num_classes), here of the shape {(count, num_classes)}, got {got}"
+        )
+    return logits
 
 
 def transformed(transform: Transform, images: Tensor, generator: torch.Generator) -> Tensor:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.format import MAGIC_PREFIX, read_array, read_array_header_1_0, read_array_header_2_0, read_magic
 
 from tuun_da.errors import DataError
 from tuun_da.training.folder import ONLY_CLASSIFICATION
 from tuun_da.training.resizing import Pixels, resized_array
-from tuun_da.training.settings import DataConfig
+from tuun_da.training.settings import MIN_IMAGE_SIZE, DataConfig
 from tuun_da.training.splits import LabelledImages, Source
+
+logger = logging.getLogger(__name__)
 
 # The names of images and labels by split. The second row of train and test is that of Keras, the third of MedMNIST.
 ARRAY_NAMES: Mapping[str, tuple[tuple[str, str], ...]] = {
@@ -23,10 +27,14 @@ ARRAY_NAMES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "validation": (
         ("validation_images", "validation_labels"),
         ("val_images", "val_labels"),
+        ("valid_images", "valid_labels"),
         ("x_val", "y_val"),
+        ("x_valid", "y_valid"),
     ),
     "test": (("test_images", "test_labels"), ("x_test", "y_test")),
 }
+
+HEADER_READERS = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}  # 3.0 is for names of fields only
 
 Labels = npt.NDArray[Any]
 
@@ -35,7 +43,8 @@ def load_npz(config: DataConfig) -> Source:
     """The data set in the file ``config.path``. Raises DataError.
 
     Images are uint8 (n, h, w), (n, h, w, c) or (n, c, h, w) with c = 1 or 3; labels are whole numbers (n,) or (n, 1),
-    of which every different one is a class.
+    of which every different one is a class. Arrays of other names are left out with a warning; but one that is called
+    images or labels, or x_... or y_..., is refused, for it may be a split whose name is not known here.
     """
     path = config.path
     arrays = read_arrays(path)
@@ -57,6 +66,7 @@ def load_npz(config: DataConfig) -> Source:
     if "train" not in found:
         wanted = ", or ".join(f"{images} and {labels}" for images, labels in ARRAY_NAMES["train"])
         raise DataError(f"npz file {path} must have the arrays {wanted}; it has {', '.join(sorted(arrays)) or 'none'}")
+    check_unknown(path, arrays)
     shapes = {split: images.shape[1:] for split, (images, _) in found.items()}
     if len(set(shapes.values())) > 1:
         raise DataError(f"npz file {path}: images of all splits must have one shape (c, h, w), got {shapes}")
@@ -78,18 +88,79 @@ def load_npz(config: DataConfig) -> Source:
     )
 
 
+def check_unknown(path: Path, names: Iterable[str]) -> None:
+    """Raise DataError for an array of images or labels that ``ARRAY_NAMES`` lacks; log other unknown ones."""
+    known = [name for pairs in ARRAY_NAMES.values() for pair in pairs for name in pair]
+    unknown = sorted(set(names) - set(known))
+    for name in unknown:
+        words = name.lower().split("_")
+        if words[-1] in ("image", "images", "label", "labels") or words[0] in ("x", "y"):
+            raise DataError(
+                f"npz file {path} has an array {name}, which belongs to no split; known are {', '.join(known)}. "
+                "Give it one of these names, or leave it out"
+            )
+    if unknown:
+        logger.warning("npz file %s: left out arrays of unknown names: %s", path, ", ".join(unknown))
+
+
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The arrays in the file by name. Pickled objects are refused: data must be safe to open, whoever sent it."""
+    """The arrays in the file by name. Pickled objects are refused: data must be safe to open, whoever sent it.
+
+    A file may be broken or made to do harm: a header may promise more than there is, so sizes are compared before any
+    memory is taken.
+    """
     if not path.is_file():
         raise DataError(f"npz file {path} {'is not a file' if path.exists() else 'does not exist'}")
+    member = ""
     try:
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.lib.npyio.NpzFile):
-            with archive:
-                return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"npz file {path} cannot be read: {error}") from error
-    raise DataError(f"npz file {path} must be an archive of named arrays, as np.savez writes it; got a single array")
+        with open(path, "rb") as file:
+            begin = file.read(len(MAGIC_PREFIX))
+        if begin == MAGIC_PREFIX:
+            raise DataError(
+                f"npz file {path} must be an archive of named arrays, as np.savez writes it; got a single array"
+            )
+        arrays = {}
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                member = f", array {info.filename.removesuffix('.npy')}"
+                if info.flag_bits & 1:
+                    raise DataError(f"npz file {path}{member} cannot be read: it is encrypted")
+                if not info.filename.endswith(".npy"):
+                    logger.warning("npz file %s: left out %s, which is no array", path, info.filename)
+                    continue
+                with archive.open(info) as stream:
+                    check_header(stream, info.file_size)
+                with archive.open(info) as stream:
+                    arrays[info.filename.removesuffix(".npy")] = read_array(stream, allow_pickle=False)
+    except DataError:
+        raise
+    except zipfile.BadZipFile as error:
+        raise DataError(f"npz file {path}{member} cannot be read: it is broken, or no npz archive ({error})") from error
+    except MemoryError as error:
+        raise DataError(f"npz file {path}{member} cannot be read: it is larger than the memory") from error
+    except OSError as error:
+        raise DataError(f"npz file {path}{member} cannot be read: {error}") from error
+    except Exception as error:  # of a broken header or an unknown compression, from TokenError to NotImplementedError
+        reason = error if isinstance(error, BrokenArray | NotImplementedError) else f"broken ({type(error).__name__})"
+        raise DataError(f"npz file {path}{member} cannot be read: {reason}") from error
+    return arrays
+
+
+class BrokenArray(Exception):
+    """The header of an array is not one that can be used; the message says why, without the file."""
+
+
+def check_header(stream: IO[bytes], size: int) -> None:
+    """Raise BrokenArray, or what numpy raises, if the array in ``stream``, ``size`` bytes in all, cannot be read."""
+    version = read_magic(stream)
+    if version not in HEADER_READERS:
+        raise BrokenArray(f"its format {version} is not known")
+    shape, _, dtype = HEADER_READERS[version](stream)
+    if dtype.hasobject:
+        raise BrokenArray("it holds Python objects, which could run code when read; wanted numbers")
+    needed = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or needed > size:
+        raise BrokenArray(f"its header promises {needed} bytes of the shape {shape}, and it has {size}")
 
 
 def checked_images(images: npt.NDArray[Any], where: str) -> Pixels:
@@ -99,12 +170,18 @@ def checked_images(images: npt.NDArray[Any], where: str) -> Pixels:
     if images.ndim not in (3, 4) or 0 in images.shape:
         raise DataError(f"{where} must have the shape (n, h, w), (n, h, w, c) or (n, c, h, w), got {images.shape}")
     if images.ndim == 3:
-        return images[:, None]
-    if images.shape[3] in (1, 3):
-        return images.transpose(0, 3, 1, 2)
-    if images.shape[1] in (1, 3):
-        return images
-    raise DataError(f"{where} must have 1 or 3 channels, got the shape {images.shape}")
+        result = images[:, None]
+    elif images.shape[3] in (1, 3):
+        result = images.transpose(0, 3, 1, 2)
+    elif images.shape[1] in (1, 3):
+        result = images
+    else:
+        raise DataError(f"{where} must have 1 or 3 channels, got the shape {images.shape}")
+    if min(result.shape[2:]) < MIN_IMAGE_SIZE:
+        raise DataError(
+            f"{where} must have at least {MIN_IMAGE_SIZE}x{MIN_IMAGE_SIZE} pixels, got the shape {images.shape}"
+        )
+    return result
 
 
 def checked_labels(labels: npt.NDArray[Any], count: int, where: str) -> Labels:

@@ -10,6 +10,7 @@ import hashlib
 import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,8 @@ import torch
 from torch import Tensor
 
 from tuun_da.errors import ConfigError, DataError
-from tuun_da.training.settings import DEFAULT_VALIDATION_SHARE, DataConfig
+from tuun_da.training.class_presence import check_drawn, named, note_on_duplicates, refuse_absent_classes
+from tuun_da.training.settings import DEFAULT_VALIDATION_SHARE, MIN_IMAGE_SIZE, DataConfig
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,8 @@ Integers = npt.NDArray[np.int64]
 TEST_SEED = 0
 """The test split that a data set does not bring itself is drawn with this seed, whatever ``split_seed`` says:
 else an image that one search validated on could become another's test image."""
+
+NAMES_SHOWN = 5  # of classes or files in a message
 
 MIN_STD = 1e-3  # of pixels in [0, 1]: a channel of one colour must not be divided by zero
 
@@ -54,7 +58,10 @@ class LabelledImages:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What a data set brings itself. ``validation`` and ``test`` are None where they are to be carved out of train."""
+    """What a data set brings itself. ``validation`` and ``test`` are None where they are to be carved out of train.
+
+    ``duplicates_dropped`` is 0 until ``without_leaks`` has counted them.
+    """
 
     name: str
     class_names: tuple[str, ...]
@@ -64,6 +71,7 @@ class Source:
     default_test_share: float = 0.2
     skipped: tuple[str, ...] = ()
     ignored_files: int = 0
+    duplicates_dropped: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +110,16 @@ class Splits:
     def num_classes(self) -> int:
         return len(self.class_names)
 
+    @property
+    def left_out(self) -> dict[str, Any]:
+        """What is not in the splits, as a JSON object: how many broken files and the first of them, and so on."""
+        return {
+            "skipped": len(self.skipped),
+            "first_skipped": list(self.skipped[:NAMES_SHOWN]),
+            "ignored_files": self.ignored_files,
+            "duplicates_dropped": self.duplicates_dropped,
+        }
+
     def to(self, device: torch.device | str) -> Splits:
         """The same splits with all tensors on ``device``."""
         return replace(
@@ -124,13 +142,24 @@ class Splits:
 
 
 def make_splits(source: Source, config: DataConfig) -> Splits:
-    """Divide ``source`` as ``config`` says. Raises DataError where there are not enough images for it."""
+    """Divide ``source`` as ``config`` says. Raises DataError where there are not enough images for it.
+
+    Every class is in every split, or it is a DataError: a class needs as many different images as there are splits to
+    be carved out of the training images, and one more, because copies of an image are never divided. Only a size that
+    is smaller than the number of classes is taken at its word; the classes without an image are then logged.
+    """
     if len(source.class_names) < 2:
         found = f"got {len(source.class_names)}: {', '.join(source.class_names) or 'none'}"
         raise DataError(f"{source.name} must have at least two classes, {found}")
     if source.test is not None and config.test_size is not None:
         raise ConfigError(f"test_size is for data without a test split; {source.name} has one, got {config.test_size}")
-    source, dropped = without_leaks(source)
+    before, source = source, without_leaks(source)
+    height, width = source.train.images.shape[2:]
+    if min(height, width) < MIN_IMAGE_SIZE:
+        raise DataError(
+            f"images of {source.name} must have at least {MIN_IMAGE_SIZE}x{MIN_IMAGE_SIZE} pixels, got {width}x{height}"
+        )
+    refuse_absent_classes(source, before)
 
     # Everything is drawn from the training images in this order, so that the test split depends on nothing but
     # test_size, and the validation split not on the number of training images.
@@ -158,14 +187,13 @@ def make_splits(source: Source, config: DataConfig) -> Splits:
     elif config.train_size is not None:
         rest = drawn(pool, rest, config.train_size, source, "train_size", [config.split_seed, 2], keep=0)
     train = pool.chosen(rest)
+    absent = np.setdiff1d(np.arange(len(source.class_names)), train.labels)
+    if len(absent):  # images of one class that are copies of another's go where those go
+        raise DataError(
+            f"{source.name}: no image of class {named(source, absent)} is left to train on, because identical images "
+            "are taken together or not at all; remove the copies, or choose another size of the splits"
+        )
 
-    counts = np.bincount(train.labels, minlength=len(source.class_names))
-    if not counts.all():
-        missing = source.class_names[int(np.argmin(counts))]
-        raise DataError(f"{source.name}: no image of class {missing} is left to train on")
-    for split, content in (("validation", validation), ("test", test)):
-        if not len(content):
-            raise DataError(f"{source.name}: no image is left for the {split} split")
     mean, std = pixel_statistics(train.images)
     return Splits(
         train_images=torch.from_numpy(train.images),
@@ -180,13 +208,13 @@ def make_splits(source: Source, config: DataConfig) -> Splits:
         std=std,
         skipped=source.skipped,
         ignored_files=source.ignored_files,
-        duplicates_dropped=dropped,
+        duplicates_dropped=source.duplicates_dropped,
     )
 
 
-def without_leaks(source: Source) -> tuple[Source, int]:
+def without_leaks(source: Source) -> Source:
     """``source`` without the train images that its own validation or test split has too, and without the validation
-    images that its test split has; and how many were left out."""
+    images that its test split has; how many were left out is in ``duplicates_dropped``."""
     dropped = 0
     train, validation = source.train, source.validation
     if validation is not None and source.test is not None:
@@ -200,7 +228,7 @@ def without_leaks(source: Source) -> tuple[Source, int]:
             train = train if keep.all() else train.chosen(keep)
     if dropped:
         logger.warning("%s: left out %d images that occur again in the validation or test split", source.name, dropped)
-    return replace(source, train=train, validation=validation), dropped
+    return replace(source, train=train, validation=validation, duplicates_dropped=dropped)
 
 
 def drawn(
@@ -213,25 +241,40 @@ def drawn(
     if total > limits.sum():
         raise DataError(
             f"{name} must be at most {limits.sum()} for {source.name}, of which {counts.sum()} images are left for it "
-            f"and later splits; got {size}"
+            f"and later splits{note_on_duplicates(source)}; got {size}"
         )
     if name == "train_size" and total < len(counts):
         raise DataError(
             f"train_size must be at least 1 for each of the {len(counts)} classes of {source.name}, got {size}"
         )
-    return choose(pool, free, proportional(counts, limits, total), np.random.default_rng(seed))
+    wanted = proportional(counts, limits, total)
+    chosen = choose(pool, free, wanted, np.random.default_rng(seed))
+    check_drawn(source, pool.chosen(free), pool.chosen(chosen), wanted, name, size)
+    return chosen
 
 
 def drawn_per_class(pool: LabelledImages, free: Bools, per_class: int, source: Source, seed: list[int]) -> Bools:
-    """``per_class`` of the ``free`` images of each class, as a mask (n,). With one seed, more contain fewer."""
+    """``per_class`` of the ``free`` images of each class, as a mask (n,). With one seed, more contain fewer.
+
+    Raises DataError if a class has no more images, or has so many identical ones that it would come out short.
+    """
     counts = np.bincount(pool.labels[free], minlength=len(source.class_names))
     fewest = int(np.argmin(counts))
     if counts[fewest] < per_class:
         raise DataError(
             f"train_per_class must be at most {counts[fewest]} for {source.name}, because class "
-            f"{source.class_names[fewest]} has no more images left; got {per_class}"
+            f"{source.class_names[fewest]} has no more images left{note_on_duplicates(source)}; got {per_class}"
         )
-    return choose(pool, free, np.full(len(counts), per_class), np.random.default_rng(seed))
+    chosen = choose(pool, free, np.full(len(counts), per_class), np.random.default_rng(seed))
+    found = np.bincount(pool.labels[chosen], minlength=len(counts))
+    if (found != per_class).any():
+        strange = int(np.argmax(found != per_class))
+        raise DataError(
+            f"train_per_class {per_class} gives {found[strange]} of the {counts[strange]} images that class "
+            f"{source.class_names[strange]} of {source.name} has left, because identical images are taken together or "
+            "not at all; remove the copies, or choose another number"
+        )
+    return chosen
 
 
 def proportional(counts: Integers, limits: Integers, total: int) -> Integers:
