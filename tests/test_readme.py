@@ -53,6 +53,10 @@ def test_files_that_it_names_exist():
         assert any(place.exists() for place in places), name
 
 
+def test_no_placeholder_is_left():
+    assert "@@" not in README
+
+
 def test_length_of_the_template():
     assert "`trials/train.py`, which has under 100 lines" in README
     assert len((REPOSITORY / "trials" / "train.py").read_text().splitlines()) < 100

@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code: 0 done, 1 an experiment failed, 2 a mistake, 130 Ctrl-C."""
     options = _parser().parse_args(arguments)
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)  # so that it, too, ends what was started
+        for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal, too, ends what was started
+            signal.signal(number, _interrupt)
     try:
         code: int = options.run(options)
         return code
@@ -146,6 +147,10 @@ def _confirm_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--workers", type=int, metavar="N", help="trainings side by side (default: one a core or GPU)")
     group.add_argument("--device", default="auto", help="as for train.py (default: %(default)s)")
+    group.add_argument(
+        "--model", metavar="NAME", help="another model than the search's; module:function must be named here"
+    )
+    group.add_argument("--data-dir", metavar="FOLDER", help="where downloaded data sets are, if not where they were")
 
 
 def _search(options: argparse.Namespace) -> int:
@@ -155,8 +160,11 @@ def _search(options: argparse.Namespace) -> int:
     _check_output(options.output)
     if options.confirm:
         from tuun_da.engines.confirm import check_request
+        from tuun_da.training.checks import check_device
 
         check_request(_baselines(options), options.seeds, options.workers)
+        check_device(options.device)
+        _check_output(_confirmation_path(options.output))
     port = _free_port(options.port)
 
     from tuun_da.engines.nni_experiment import running
@@ -168,6 +176,7 @@ def _search(options: argparse.Namespace) -> int:
             "reaches it can change the experiment and run commands. An SSH tunnel is the safe way.",
             file=sys.stderr,
         )
+    print("Starting NNI ...", flush=True)
     failure: ExperimentError | None = None
     interrupted = False
     with running(config, port=port, listen_all=options.listen_all) as experiment:
@@ -191,7 +200,8 @@ def _search(options: argparse.Namespace) -> int:
         try:
             exported = _export(journal, experiment.id, options.output)
         except ExperimentError as error:
-            failure = failure or error
+            if not interrupted:
+                failure = failure or error
     if failure is not None:
         raise failure
     if interrupted:
@@ -239,7 +249,7 @@ def _export(journal: Any, experiment_id: str | None, output: str) -> bool:
     print(describe(record.sub_policies))
     for name, value in record.searched["other_parameters"].items():
         print(f"{name}: {value}")
-    record.save(output)
+    record.save(Path(output).resolve())  # through a link, not in its place
     print(f"Written to {Path(output).resolve()}")
     return True
 
@@ -268,8 +278,9 @@ def _find_journal(name: str) -> Path:
 
 def _check_output(output: str) -> None:
     """A search of hours must not fail at its last step."""
-    path = Path(output)
-    if path.is_dir() or not path.absolute().parent.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+    path = Path(output).resolve()
+    usable = not path.exists() or path.is_file()
+    if not usable or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise ConfigError(f"--output must be a file in a folder that can be written, got {output!r}")
 
 
@@ -278,8 +289,10 @@ def _confirm(options: argparse.Namespace) -> int:
     from tuun_da.policy_format import PolicyRecord, write_atomically
 
     record = PolicyRecord.load(options.policy)
-    output = options.output or str(Path(options.policy).with_suffix(".confirmation.json"))
+    output = options.output or _confirmation_path(options.policy)
     _check_output(output)
+    if Path(output).resolve() == Path(options.policy).resolve():
+        raise ConfigError(f"--output must be another file than the policy, got {output!r}")
     began = time.monotonic()
 
     def on_progress(done: int, total: int) -> None:
@@ -298,12 +311,19 @@ def _confirm(options: argparse.Namespace) -> int:
         n_seeds=options.seeds,
         workers=options.workers,
         device=options.device,
+        overrides={
+            name: getattr(options, name) for name in ("model", "data_dir") if getattr(options, name) is not None
+        },
         on_progress=on_progress,
     )
     print(result.to_text())
-    write_atomically(Path(output), json.dumps(result.to_dict(), indent=2) + "\n")
+    write_atomically(Path(output).resolve(), json.dumps(result.to_dict(), indent=2) + "\n")
     print(f"Written to {Path(output).resolve()}")
     return 0
+
+
+def _confirmation_path(policy: str) -> str:
+    return str(Path(policy).with_suffix(".confirmation.json"))
 
 
 def _baselines(options: argparse.Namespace) -> list[str]:

@@ -102,6 +102,15 @@ def test_settings_are_those_of_the_trials_with_what_is_overridden():
     assert train_config.to_dict() | {"epochs": 1} == TRAIN.to_dict()
 
 
+def test_a_policy_file_is_data_so_the_code_that_it_names_does_not_run():
+    settings = {"train": TRAIN.to_dict() | {"model": "os:system"}, "data": DATA.to_dict(), "policy": "search"}
+    hostile = PolicyRecord(record().sub_policies, searched={"settings": settings})
+    with pytest.raises(ConfigError, match="--model os:system"):
+        settings_of(hostile, {})
+    assert settings_of(hostile, {"model": "child_cnn"})[0].model == "child_cnn"
+    assert settings_of(hostile, {"model": "os:system"})[0].model == "os:system"  # a person named it
+
+
 @pytest.mark.parametrize("searched", [{}, {"settings": None}, {"settings": "x"}, {"settings": {"train": {}}},
                                       {"settings": {"train": [], "data": {}, "policy": "search"}},
                                       {"settings": {"train": {}, "data": "digits", "policy": "search"}}])  # fmt: skip

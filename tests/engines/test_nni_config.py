@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,15 @@ def write(tmp_path):
     return write_changed
 
 
+def with_a_folder_of_images(path, tmp_path):
+    """The configuration beside its neighbours, with the path that a user has to fill in filled in."""
+    for name in ("nni_configs", "search_spaces", "trials"):
+        shutil.copytree(REPOSITORY / name, tmp_path / "project" / name)
+    copy = tmp_path / "project" / "nni_configs" / path.name
+    copy.write_text(copy.read_text().replace("folder:/path/to/images", f"folder:{tmp_path}"))
+    return copy
+
+
 def tuner(**changes):
     return {"tuner": {key: value for key, value in (GOOD["tuner"] | changes).items() if value is not None}}
 
@@ -76,7 +86,14 @@ def tuner(**changes):
         ({"trialCodeDirectory": "nowhere"}, "trialCodeDirectory", "must be a folder"),
         ({"trialGpuNumber": 0}, "trialGpuNumber", "leave it out"),
         ({"trainingService": {"platform": "local", "trialGpuNumber": 1}}, "trialGpuNumber", "leave it out"),
-        ({"trainingService": {}}, "trainingService.platform", "must be a name"),
+        ({"trainingService": {"platform": "locl"}}, "trainingService.platform", "got 'locl'"),
+        ({"trainingService": {"platform": "local", "trial_gpu_number": 1}}, "trialGpuNumber", "leave it out"),
+        ({"maxTrialDuration": "10 minuts"}, "maxTrialDuration", "must be a time"),
+        ({"assessor": "Medianstop"}, "assessor", "must be keys"),
+        ({"assessor": {"name": "Medianstopp"}}, "assessor.name", "must be one of Medianstop"),
+        ({"searchSpace": {"tuun_id": UNIT}}, "tuun_id", "take another one"),
+        ({"trialCommand": "python3 train.py --data folder:/no/such"}, "trialCommand", "there is no /no/such"),
+        ({"trainingService": {}}, "trainingService.platform", "must be one of local"),
         ({"trainingService": "local"}, "trainingService", "keys such as platform: local"),
         ({"trainingService": []}, "trainingService", "keys such as platform: local"),
         ({"trainingService": ["local"]}, "trainingService", "keys such as platform: local"),
@@ -204,7 +221,7 @@ def test_there_is_a_configuration_for_every_data_set():
 class TestShipped:
     def test_it_has_no_mistake_and_no_gpu_number(self, path, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        config = read_config(path)
+        config = read_config(with_a_folder_of_images(path, tmp_path))
         assert config.max_trials == (24 if path.stem == "digits" else 60)
         keys = {key for level in (config.content, config.content["trainingService"]) for key in level}
         assert "trialGpuNumber" not in keys
@@ -217,8 +234,8 @@ class TestShipped:
         config.validate()
         assert config.trial_concurrency >= 1
 
-    def test_its_trial_command_is_one_that_the_trial_script_takes(self, path):
-        config = read_config(path)
+    def test_its_trial_command_is_one_that_the_trial_script_takes(self, path, tmp_path):
+        config = read_config(with_a_folder_of_images(path, tmp_path))
         options = trial_options(config.content["trialCommand"])
         policy, others = split_parameters(config.space)
         assert policy

@@ -97,22 +97,28 @@ class Confirmation:
                 for r in self.rows
             ],
             "comparisons": [
-                {"against": c.label, "difference": c.difference, "low": c.low, "high": c.high, "verdict": c.verdict}
+                {
+                    "against": c.label,
+                    "difference": c.difference,
+                    "low": c.low if math.isfinite(c.low) else None,  # of a single seed
+                    "high": c.high if math.isfinite(c.high) else None,
+                    "verdict": c.verdict,
+                }
                 for c in self.comparisons()
             ],
         }
 
     def to_text(self) -> str:
         """The result as a table for people, in percent."""
+        against = [
+            f"  {c.label:<28}{100 * c.difference:+6.2f}    {100 * c.low:+.2f} to {100 * c.high:+.2f}    {c.verdict}"
+            for c in self.comparisons()
+        ]
+        title = f"{self.rows[-1].label} against (difference in points, 95 % interval over the seeds):"
         lines = [
             f"Accuracy on {self.n_test} test images, {len(self.seeds)} trainings each (mean, standard deviation):",
             *(f"  {r.label:<28}{100 * r.mean:6.2f} %  +- {100 * r.deviation:.2f}" for r in self.rows),
-            "",
-            f"{self.rows[-1].label} against (difference in points, 95 % interval over the seeds):",
-            *(
-                f"  {c.label:<28}{100 * c.difference:+6.2f}    {100 * c.low:+.2f} to {100 * c.high:+.2f}    {c.verdict}"
-                for c in self.comparisons()
-            ),
+            *(["", title, *against] if against else []),
         ]
         return "\n".join(lines)
 
@@ -184,6 +190,8 @@ def check_request(baselines: Sequence[str], n_seeds: int, workers: int | None) -
         raise ConfigError(f"n_seeds must be a whole number from 1 on, got {n_seeds!r}")
     if workers is not None and workers < 1:
         raise ConfigError(f"workers must be a whole number from 1 on, got {workers!r}")
+    if len(set(baselines)) < len(baselines):
+        raise ConfigError(f"baselines must be different ones of {', '.join(LABELS)}; got {','.join(baselines)!r}")
     for name in baselines:
         if name not in LABELS:
             raise ConfigError(f"baseline must be one of {', '.join(LABELS)}; got {name!r}")
@@ -209,6 +217,11 @@ def settings_of(record: PolicyRecord, overrides: Mapping[str, Any]) -> tuple[Tra
             data[name] = value
         else:
             raise ConfigError(f"there is no setting {name!r}; there are {', '.join([*train, *data])}")
+    if "model" not in overrides and ":" in str(train.get("model")):
+        raise ConfigError(
+            f"the policy file names the model {train['model']!r}, which is code, and a policy file is only data; "
+            f"if you trust it, say so: --model {train['model']}"
+        )
     choice = settings["policy"]
     return (
         TrainConfig.from_mapping(train),

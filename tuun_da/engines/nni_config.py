@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import yaml
 
 from tuun_da.engines.tuner_settings import TunerSettings
 from tuun_da.errors import ConfigError, SearchSpaceError
+from tuun_da.policy_format import TRIAL_ID_KEY
 from tuun_da.search.policy_space import find_policy
 from tuun_da.search.space import SearchSpace
 
@@ -49,6 +51,9 @@ KEYS = (
     "sharedStorage",
 )
 TUNER_KEYS = ("name", "className", "codeDirectory", "classArgs")
+PLATFORMS = ("local", "remote", "openpai", "aml", "dlc", "kubeflow", "frameworkcontroller")
+ASSESSORS = ("Medianstop", "Curvefitting")
+DURATION = re.compile(r"[0-9]+(\.[0-9]+)?[smhd]?")
 LOG_LEVELS = ("fatal", "error", "warning", "info", "debug", "trace")
 
 
@@ -122,9 +127,8 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _is_service(value: object) -> bool:
-    services = value if isinstance(value, list) else [value]
-    return bool(services) and all(isinstance(service, dict) for service in services)
+def _is_duration(value: object) -> bool:
+    return _is_count(value) or (isinstance(value, str) and DURATION.fullmatch(value) is not None)
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,12 @@ _RULES = (
     _Rule("trialConcurrency", True, _is_count, "a whole number from 1 on"),
     _Rule("maxTrialNumber", False, _is_count, "a whole number from 1 on"),
     _Rule("tuner", True, lambda value: isinstance(value, dict), f"keys such as className: {TUNER_CLASS}"),
-    _Rule("trainingService", True, _is_service, "keys such as platform: local, or a list of such"),
+    _Rule("trainingService", True, lambda value: isinstance(value, dict), "keys such as platform: local"),
+    _Rule("maxExperimentDuration", False, _is_duration, "a time such as 90m, 3h or 2d"),
+    _Rule("maxTrialDuration", False, _is_duration, "a time such as 90m, 3h or 2d"),
+    _Rule("debug", False, lambda value: isinstance(value, bool), "true or false"),
+    _Rule("nniManagerIp", False, _is_text, "an address such as 10.0.0.1"),
+    _Rule("assessor", False, lambda value: isinstance(value, dict), "keys such as name: Medianstop"),
     _Rule("logLevel", False, lambda value: value in LOG_LEVELS, f"one of {', '.join(LOG_LEVELS)}"),
 )
 
@@ -163,16 +172,24 @@ def _problems(path: Path, content: Mapping[str, Any]) -> Iterator[str]:
             yield f"{path}: {rule.key}: must be {rule.wanted}; got {content[rule.key]!r}"
     if "maxTrialNumber" not in content and "maxExperimentDuration" not in content:
         yield f"{path}: maxTrialNumber: is missing, and so is maxExperimentDuration: the experiment would never end"
-    services = content.get("trainingService")
-    for service in services if isinstance(services, list) else [services]:
-        if isinstance(service, dict) and not _is_text(service.get("platform")):
-            yield f"{path}: trainingService.platform: must be a name such as local; got {service.get('platform')!r}"
-        gpus = service.get("trialGpuNumber") if isinstance(service, dict) else None
-        if gpus is not None or content.get("trialGpuNumber") is not None:
-            yield (
-                f"{path}: trialGpuNumber: leave it out; with it NNI 3.0 starts processes without end where GPUs are "
-                "fewer than trials. Each trial picks a free GPU by itself (train.py --device auto)"
-            )
+    service = content.get("trainingService")
+    if isinstance(service, dict) and service.get("platform") not in PLATFORMS:
+        wanted = ", ".join(PLATFORMS)
+        yield f"{path}: trainingService.platform: must be one of {wanted}; got {service.get('platform')!r}"
+    keys = {*content, *(service if isinstance(service, dict) else ())}
+    if any(str(key).replace("_", "").lower() == "trialgpunumber" for key in keys):
+        yield (
+            f"{path}: trialGpuNumber: leave it out; with it NNI 3.0 starts processes without end where GPUs are "
+            "fewer than trials. Each trial picks a free GPU by itself (train.py --device auto)"
+        )
+    assessor = content.get("assessor")
+    if isinstance(assessor, dict) and "className" not in assessor and assessor.get("name") not in ASSESSORS:
+        wanted = ", ".join(ASSESSORS)
+        yield f"{path}: assessor.name: must be one of {wanted}, or give className; got {assessor.get('name')!r}"
+    data = re.search(r"--data[ =]folder:(/\S*)", str(content.get("trialCommand")))
+    is_local = isinstance(service, dict) and service.get("platform") == "local"
+    if data and is_local and not Path(data[1]).is_dir():
+        yield f"{path}: trialCommand: --data folder:PATH must be a folder of images; there is no {data[1]}"
     directory = _resolve(path, content.get("trialCodeDirectory", "."))
     if not directory.is_dir():
         yield f"{path}: trialCodeDirectory: must be a folder, relative to this file; there is no {directory}"
@@ -206,6 +223,8 @@ def _read_space(path: Path, content: Mapping[str, Any]) -> Mapping[str, Any]:
             raise ConfigError(f"{path}: searchSpaceFile: {file} cannot be read: {error.strerror}") from None
         except (ValueError, yaml.YAMLError, RecursionError) as error:
             raise ConfigError(f"{source}: is not {file.suffix[1:] or 'YAML'}: {' '.join(str(error).split())}") from None
+    if isinstance(space, dict) and TRIAL_ID_KEY in space:
+        raise ConfigError(f"{source}: {TRIAL_ID_KEY}: is the name under which trials get their id; take another one")
     try:
         find_policy(SearchSpace.from_nni(space))
     except SearchSpaceError as error:
@@ -226,6 +245,8 @@ def _read_tuner(path: Path, content: Mapping[str, Any]) -> TunerSettings:
             f"{path}: tuner: this command runs className: {TUNER_CLASS} (or name: {TUNER_NAME}, once registered); "
             f"got {name or class_name!r}. Other tuners run with nnictl create"
         )
+    if class_name is None and "codeDirectory" in tuner:
+        raise ConfigError(f"{path}: tuner.codeDirectory: goes with className only, not with name")
     if class_name is not None:
         if "codeDirectory" not in tuner:
             raise ConfigError(f"{path}: tuner.codeDirectory: is missing; NNI wants one, any folder does: '.'")

@@ -25,7 +25,7 @@ from tuun_da.engines.loopback import loopback_node_options
 from tuun_da.engines.nni_config import NniConfig
 from tuun_da.engines.nni_tuner import ERROR_NAME, JOURNAL_NAME
 from tuun_da.engines.study import NO_RESULT
-from tuun_da.errors import ExperimentError, JournalError
+from tuun_da.errors import ConfigError, ExperimentError, JournalError
 from tuun_da.search.history import JournalContent, TrialState, read_journal
 
 FINISHED = ("SUCCEEDED", "FAILED", "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED")
@@ -84,12 +84,15 @@ class NniExperiment:
             status, jobs = self._ask_manager()
             self._look_at_processes()
             states = [job.status for job in jobs]
+            journal = self.journal()
+            ended = [trial.state for trial in journal.trials] if journal is not None else []
             progress = Progress(
                 n_finished=sum(state in FINISHED for state in states),
-                n_failed=sum(state == "FAILED" for state in states),
+                # a trial that NNI takes for a success may have reported no number, or nothing
+                n_failed=max(sum(state == "FAILED" for state in states), ended.count(TrialState.FAILED)),
                 n_running=sum(state == "RUNNING" for state in states),
                 seconds=time.monotonic() - self._began,
-                journal=self.journal(),
+                journal=journal,
             )
             on_progress(progress)
             if states != seen:
@@ -105,8 +108,9 @@ class NniExperiment:
                 raise ExperimentError(f"the tuner's process died.\n{self._tuner_log()}")
             if n_unfinished == 0 and idle_seconds > STALLED_SECONDS:
                 raise ExperimentError(f"NNI has started no trial for {idle_seconds:.0f} s.\n{self._tuner_log()}")
-            if progress.n_failed >= GIVE_UP_AFTER_FAILURES and progress.n_failed == progress.n_finished:
-                raise ExperimentError(f"all {progress.n_failed} trials so far failed.\n{self._trial_errors(jobs)}")
+            if progress.n_finished >= GIVE_UP_AFTER_FAILURES and all(state is TrialState.FAILED for state in ended):
+                reason = self._trial_errors(jobs)
+                raise ExperimentError(f"none of the {progress.n_finished} trials so far came to a score.\n{reason}")
             time.sleep(poll_seconds)
 
     def stop(self) -> None:
@@ -174,7 +178,11 @@ class NniExperiment:
         fatal = self.folder / "checkpoint" / ERROR_NAME
         if fatal.exists():
             return fatal.read_text(encoding="utf-8").strip()
-        return f"The end of {self.folder / 'log' / 'dispatcher.log'}:\n{_tail(self.folder / 'log' / 'dispatcher.log')}"
+        for name in ("dispatcher.log", "nnictl_stderr.log", "nnictl_stdout.log", "nnimanager.log"):
+            text = _tail(self.folder / "log" / name)
+            if text:
+                return f"The end of {self.folder / 'log' / name}:\n{text}"
+        return f"The logs in {self.folder / 'log'} are empty"
 
     def _manager_log(self) -> str:
         text = _tail(self.folder / "log" / "nnictl_stderr.log") or _tail(self.folder / "log" / "nnimanager.log")
@@ -191,7 +199,15 @@ def running(config: NniConfig, *, port: int, listen_all: bool) -> Iterator[NniEx
     """Start the experiment of ``config`` and stop it on the way out, however that is. Raises ExperimentError."""
     from nni.experiment import Experiment, ExperimentConfig, RunMode
 
+    if " " in sys.executable:
+        raise ConfigError(
+            f"NNI cannot start a Python whose path has a blank in it: {sys.executable}; make the environment elsewhere"
+        )
     logging.getLogger("nni").setLevel(logging.ERROR)
+    try:
+        ExperimentConfig.load(str(config.path)).validate()
+    except Exception as error:
+        raise ConfigError(f"{config.path}: NNI refuses it: {error or type(error).__name__}") from None
     # Trials are started by the name in trialCommand: it must be this Python, activated or not.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     if not listen_all:
@@ -201,6 +217,7 @@ def running(config: NniConfig, *, port: int, listen_all: bool) -> Iterator[NniEx
         try:
             experiment = Experiment(ExperimentConfig.load(str(config.path)))
             experiment.start(port, run_mode=RunMode.Detach)
+            _wait_for_tuner(experiment)
             break
         except OSError as error:  # no connection: NNI gives its manager 3 s to answer, and then kills it
             if attempt == START_ATTEMPTS - 1:
@@ -219,13 +236,26 @@ def running(config: NniConfig, *, port: int, listen_all: bool) -> Iterator[NniEx
             started.stop()
 
 
+def _wait_for_tuner(experiment: Any) -> None:
+    """Wait until the tuner answers. Raises TimeoutError where NNI gave it up after 10 s: a cold disk, a busy core."""
+    for _ in range(60):
+        status = experiment.get_status()
+        log = Path(experiment.config.canonical_copy().experiment_working_directory, experiment.id, "log")
+        if status == "ERROR" and "did not connect" in _tail(log / "nnictl_stderr.log", 100):
+            _kill_manager(experiment.id)
+            raise TimeoutError(f"the tuner's process was not ready within 10 s; {log / 'nnictl_stderr.log'} has more")
+        if status != "INITIALIZED":
+            return
+        time.sleep(0.5)
+
+
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
     """A second Ctrl-C does not leave an experiment running that the first one is just stopping."""
     if threading.current_thread() is not threading.main_thread():  # where no signal arrives
         yield
         return
-    signals = (signal.SIGINT, signal.SIGTERM)
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, signal.SIG_IGN) for number in signals]
     try:
         yield

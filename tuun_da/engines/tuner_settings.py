@@ -28,6 +28,8 @@ class TunerSettings:
     def __post_init__(self) -> None:
         if self.optimize_mode not in OPTIMIZE_MODES:
             raise ConfigError(f"optimize_mode must be one of {', '.join(OPTIMIZE_MODES)}; got {self.optimize_mode!r}")
+        if isinstance(self.seed, int) and self.seed >= 2**53:
+            raise ConfigError(f"seed must be below 2**53, which NNI keeps as it is; got {self.seed}")
         # The optimizer checks its own settings when it is made; NNI hands over the real space only later.
         Optimizer(
             SearchSpace.from_nni({"x": {"_type": "uniform", "_value": [0, 1]}}),

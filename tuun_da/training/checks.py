@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from numbers import Integral, Real
@@ -67,3 +68,9 @@ def made_from_mapping(settings: type[T], mapping: Mapping[str, Any]) -> T:
         raise ConfigError(f"{settings.__name__} needs a mapping of names to values, got {mapping!r}")
     check_known(f"{settings.__name__} setting", mapping, [f.name for f in fields(settings)])  # type: ignore[arg-type]
     return settings(**mapping)
+
+
+def check_device(requested: object) -> None:
+    """Raise ConfigError if ``requested`` is no name of a device; whether it is there is seen when it is used."""
+    if not isinstance(requested, str) or not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,4})?", requested):
+        raise ConfigError(f"device must be auto, cpu, cuda or cuda:N; got {requested!r}")
