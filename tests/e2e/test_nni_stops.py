@@ -68,7 +68,9 @@ def test_shutdown_and_resume_run_the_stopped_trials_again(place):
     place.run(BIN / "nnictl", "stop", "--port", str(port))
 
 
-@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGINT, signal.SIGINT], [signal.SIGTERM], [signal.SIGHUP]])
+@pytest.mark.parametrize(
+    "signals", [[signal.SIGINT], [signal.SIGINT, signal.SIGINT], [signal.SIGTERM], [signal.SIGHUP]]
+)
 def test_an_interrupted_search_stops_everything_and_still_exports(place, signals):
     config = write_config(place.folder, trialConcurrency=2, maxTrialNumber=40)
     process = place.start(BIN / "tuun-da", "search", "--config", config, "--port", str(free_port()))

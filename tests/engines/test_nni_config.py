@@ -91,7 +91,7 @@ def tuner(**changes):
         ({"maxTrialDuration": "10 minuts"}, "maxTrialDuration", "must be a time"),
         ({"assessor": "Medianstop"}, "assessor", "must be keys"),
         ({"assessor": {"name": "Medianstopp"}}, "assessor.name", "must be one of Medianstop"),
-        ({"searchSpace": {"tuun_id": UNIT}}, "tuun_id", "take another one"),
+        ({"searchSpace": {"tuun_id": UNIT}}, "searchSpace", "tuun_id: is the name"),
         ({"trialCommand": "python3 train.py --data folder:/no/such"}, "trialCommand", "there is no /no/such"),
         ({"trainingService": {}}, "trainingService.platform", "must be one of local"),
         ({"trainingService": "local"}, "trainingService", "keys such as platform: local"),
