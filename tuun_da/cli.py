@@ -209,10 +209,20 @@ def _search(options: argparse.Namespace) -> int:
         return EXIT_INTERRUPTED
     if options.confirm and exported:
         options.policy, options.output = options.output, None
+        options.model = options.model or _searched_model(options.policy)
         print()
         _confirm(options)
     print(f"\nLook at the trials again: {_nnictl('view', experiment.id, config.working_directory)}")
     return 0
+
+
+def _searched_model(policy: str) -> str | None:
+    """The model of the search that has just ended: its configuration named it, so its code may run again."""
+    from tuun_da.policy_format import PolicyRecord
+
+    settings = PolicyRecord.load(policy).searched.get("settings")
+    train = settings.get("train") if isinstance(settings, dict) else None
+    return train.get("model") if isinstance(train, dict) else None
 
 
 def _free_port(wanted: int | None) -> int:

@@ -219,14 +219,14 @@ def running(config: NniConfig, *, port: int, listen_all: bool) -> Iterator[NniEx
             experiment.start(port, run_mode=RunMode.Detach)
             _wait_for_tuner(experiment)
             break
-        except OSError as error:  # no connection: NNI gives its manager 3 s to answer, and then kills it
-            if attempt == START_ATTEMPTS - 1:
-                raise ExperimentError(f"NNI could not start: {error}") from error
-        except Exception as error:
-            raise ExperimentError(f"NNI could not start: {error}") from error
-        except KeyboardInterrupt:
+        except BaseException as error:
             if experiment is not None:
-                _kill_manager(experiment.id)  # NNI itself forgets it
+                _kill_manager(experiment.id)  # NNI itself may forget it
+            # no connection: NNI gives its manager 3 s to answer, and its tuner 10 s
+            if isinstance(error, OSError) and attempt < START_ATTEMPTS - 1:
+                continue
+            if isinstance(error, Exception):
+                raise ExperimentError(f"NNI could not start: {error}") from error
             raise
     started = NniExperiment(config, experiment, port)
     try:
@@ -242,7 +242,6 @@ def _wait_for_tuner(experiment: Any) -> None:
         status = experiment.get_status()
         log = Path(experiment.config.canonical_copy().experiment_working_directory, experiment.id, "log")
         if status == "ERROR" and "did not connect" in _tail(log / "nnictl_stderr.log", 100):
-            _kill_manager(experiment.id)
             raise TimeoutError(f"the tuner's process was not ready within 10 s; {log / 'nnictl_stderr.log'} has more")
         if status != "INITIALIZED":
             return
@@ -271,7 +270,9 @@ def _kill_manager(experiment_id: str) -> None:
                 descendants = process.children(recursive=True)
                 process.kill()
                 for descendant in descendants:
-                    descendant.kill()
+                    with contextlib.suppress(psutil.Error):
+                        descendant.kill()
+                psutil.wait_procs([process, *descendants], timeout=10)  # their port is free then
 
 
 def _is_alive(process: psutil.Process) -> bool:
