@@ -18,11 +18,12 @@ from tuun_da.engines.loopback import loopback_node_options
 from tuun_da.errors import PolicyError
 from tuun_da.operations import Operation, SubPolicy
 from tuun_da.policy_format import PolicyRecord
+from tuun_da.probe_format import ProbeRecord
 from tuun_da.search.history import Journal, Trial, TrialState
 from tuun_da.starter import starter_files
 
 REPOSITORY = Path(__file__).parents[1]
-COMMANDS = ("search", "best", "confirm", "init", "node-options")
+COMMANDS = ("search", "best", "confirm", "probe", "init", "node-options")
 UNIT = {"_type": "uniform", "_value": [0, 1]}
 SPACE = {"operation1_1": {"_type": "choice", "_value": ["rotate"]}, "prob1_1": UNIT, "magnitude1_1": UNIT}
 SETTINGS = {"optimize_mode": "maximize", "surrogate": "random", "acquisition": "logei", "n_initial": 2, "seed": 0}
@@ -130,6 +131,14 @@ def test_as_a_program_a_mistake_is_a_line_and_debug_shows_the_traceback(here):
         (("confirm", "policy.json", "-o", "missing/p.json"), "--output must be a file in a folder"),
         (("confirm", "policy.json", "--seeds", "0"), "n_seeds must be"),
         (("confirm", "policy.json", "--baselines", "nine"), "got 'nine'"),
+        (("probe", "--data", "nine"), "data must be one of digits,"),
+        (("probe", "--data", "folder:missing"), "missing"),
+        (("probe", "--epochs", "0"), "epochs must be a whole number of at least 1, got 0"),
+        (("probe", "--device", "gpu"), "device must be auto, cpu, cuda or cuda:N"),
+        (("probe", "-o", "missing/p.json"), "--output must be a file in a folder"),
+        (("probe", "--picture", "missing/p.png"), "--picture must be a file in a folder"),
+        (("probe", "--picture", "p.txt"), "a picture's file must end in .png, .svg, .pdf"),
+        (("probe", "-o", "p.png"), "--picture must be another file than --output, got 'p.png'"),
         (("init", "text.json"), "text.json"),
     ],
 )
@@ -269,6 +278,40 @@ def test_node_options_prints_one_line_for_the_shell(run, monkeypatch, existing):
     assert output == loopback_node_options(existing) + "\n"
     assert output.startswith(existing)
     assert len(output.splitlines()) == 1
+
+
+# ---- probe ----
+
+SMALL_PROBE = ("probe", "--train-per-class", "10", "--validation-size", "50", "--epochs", "1", "--threads", "1")
+
+
+@pytest.mark.parametrize(("more", "picture"), [((), "p.png"), (("--picture", "map.svg"), "map.svg")])
+def test_probe_writes_the_numbers_and_a_picture_and_says_where(run, here, more, picture):
+    code, output, errors = run(*SMALL_PROBE, "-o", "p.json", "--seed", "7", *more)
+    assert (code, errors) == (0, "")
+    record = ProbeRecord.load("p.json")
+    assert record.about["settings"]["train"]["seed"] == 7
+    assert record.about["settings"]["train"]["model"] == "child_cnn"
+    assert record.about["settings"]["data"]["train_per_class"] == 10
+    assert (record.about["train_images"], record.about["probed_images"]) == (100, 50)
+    assert "Training: 1 of 1 epochs" in output
+    assert "Measuring: 68 of 68 settings" in output
+    assert f"Accuracy on 50 validation images as they are: {record.baseline[0]:.2%}" in output
+    assert f"Written to {here / 'p.json'} and {here / picture}" in output
+    assert {path.name for path in here.iterdir()} == {"p.json", picture}
+
+
+def test_an_interrupted_probe_leaves_nothing(run, here, monkeypatch):
+    from tuun_da.training import probe
+
+    def interrupted(config, splits, device, on_progress):
+        on_progress("training", 0, 20)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(probe, "measure_probe", interrupted)
+    code, _, errors = run("probe")
+    assert (code, errors) == (EXIT_INTERRUPTED, "tuun-da probe: interrupted\n")
+    assert list(here.iterdir()) == []
 
 
 # ---- confirm ----

@@ -3,10 +3,10 @@
 The rule, as the code has it:
 
     5   cli.py                        trials/train.py
-    4   engines/
+    4   engines/        report/
     3                   training/
     2   search/         augment/      sisters: neither imports the other
-    1   operations.py   errors.py     policy_format.py     standard library only
+    1   operations.py   errors.py     policy_format.py   probe_format.py   data_files.py     standard library only
 
 A module imports from lower floors or from its own folder. What the tuner's process loads (everything that
 ``engines.nni_tuner`` imports) is free of torch.
@@ -32,11 +32,14 @@ MODULES = sorted(
 FLOORS = {
     "tuun_da/errors.py": 1,
     "tuun_da/operations.py": 1,
+    "tuun_da/data_files.py": 1,
     "tuun_da/policy_format.py": 1,
+    "tuun_da/probe_format.py": 1,
     "tuun_da/search/": 2,
     "tuun_da/augment/": 2,
     "tuun_da/training/": 3,
     "tuun_da/engines/": 4,
+    "tuun_da/report/": 4,
     "tuun_da/cli.py": 5,
     "tuun_da/starter/": 5,
     "trials/": 5,
@@ -52,6 +55,7 @@ DOORS = {
     "PIL": ("tuun_da/training/",),
     "nni": ("tuun_da/engines/nni_tuner.py", "tuun_da/engines/nni_experiment.py", "trials/train.py"),
     "psutil": ("tuun_da/engines/nni_tuner.py", "tuun_da/engines/nni_experiment.py"),
+    "matplotlib": ("tuun_da/report/",),
     "yaml": ("tuun_da/engines/nni_config.py",),
 }
 
@@ -156,7 +160,7 @@ def loaded_by(statement: str, *blocked: str) -> set[str]:
 
 @pytest.mark.parametrize("module", ["tuun_da", "tuun_da.cli"])
 def test_it_loads_nothing_slow(module):
-    slow = {"torch", "torchvision", "nni", "stan", "numpy", "scipy", "sklearn", "PIL"}
+    slow = {"torch", "torchvision", "matplotlib", "nni", "stan", "numpy", "scipy", "sklearn", "PIL"}
     assert loaded_by(f"import {module}").isdisjoint(slow)
 
 
@@ -192,7 +196,7 @@ def test_the_lower_floors_do_without_nni_and_stan(folder):
 
 
 def test_operations_need_the_standard_library_only():
-    loaded = loaded_by("import tuun_da.operations, tuun_da.errors, tuun_da.policy_format")
+    loaded = loaded_by("import tuun_da.operations, tuun_da.errors, tuun_da.policy_format, tuun_da.probe_format")
     assert loaded.isdisjoint({"numpy", "torch", "yaml", "nni", "scipy"})
 
 

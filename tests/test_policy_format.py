@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuun_da import policy_format
+from tuun_da import data_files
+from tuun_da.data_files import MAX_FILE_BYTES, write_atomically
 from tuun_da.errors import PolicyError
 from tuun_da.operations import OPERATION_TYPES, Operation, SubPolicy
 from tuun_da.policy_format import (
-    MAX_FILE_BYTES,
     MAX_OPERATIONS,
     MAX_SUB_POLICIES,
     TRIAL_ID_KEY,
@@ -27,7 +27,6 @@ from tuun_da.policy_format import (
     parameters_from_sub_policies,
     split_parameters,
     sub_policies_from_parameters,
-    write_atomically,
 )
 
 without_deadline = settings(deadline=None)  # a busy machine is no failure
@@ -348,7 +347,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
     def fail(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(policy_format.os, "fsync", fail)
+    monkeypatch.setattr(data_files.os, "fsync", fail)
     with pytest.raises(PolicyError, match=rf"policy file {path} cannot be written: No space left"):
         PolicyRecord((ONE, ONE)).save(path)
     assert path.read_bytes() == old

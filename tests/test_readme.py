@@ -30,10 +30,12 @@ def test_table_of_class_arguments_is_complete():
     defaults = {field.name: field.default for field in dataclasses.fields(TunerSettings)}
     assert set(rows) == set(defaults)
     for name, default in defaults.items():
-        assert rows[name] == ("none" if default is None else f"`{default}`")
+        assert rows[name] == ("none" if default in (None, ()) else f"`{default}`")
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"tuun-da (search|best|confirm|init|node-options)", README))))
+@pytest.mark.parametrize(
+    "command", sorted(set(re.findall(r"tuun-da (search|best|confirm|probe|init|node-options)", README)))
+)
 def test_commands_and_their_options_exist(command, capsys):
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
@@ -46,9 +48,9 @@ def test_commands_and_their_options_exist(command, capsys):
 
 def test_files_that_it_names_exist():
     names = re.findall(r"`((?:\w+/)*\w[\w.-]*\.(?:yml|json|py|md|lock|cfg))`", README)
-    made_by_a_search = {"best_policy.json"}
+    made_by_a_command = {"best_policy.json", "probe.json"}
     assert len(set(names)) > 8
-    for name in set(names) - made_by_a_search:
+    for name in set(names) - made_by_a_command:
         places = (REPOSITORY / name, REPOSITORY / "nni_configs" / name, REPOSITORY / "search_spaces" / name)
         assert any(place.exists() for place in places), name
 

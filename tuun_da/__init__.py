@@ -13,16 +13,34 @@ if TYPE_CHECKING:
     from tuun_da.errors import TuunDaError as TuunDaError
     from tuun_da.operations import Operation as Operation
     from tuun_da.operations import SubPolicy as SubPolicy
+    from tuun_da.search.minimize import maximize as maximize
+    from tuun_da.search.minimize import minimize as minimize
+    from tuun_da.search.optimizer import Optimizer as Optimizer
+    from tuun_da.search.space import SearchSpace as SearchSpace
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Operation": "tuun_da.operations",
+    "Optimizer": "tuun_da.search.optimizer",
     "Policy": "tuun_da.augment.policy",
+    "SearchSpace": "tuun_da.search.space",
     "SubPolicy": "tuun_da.operations",
     "TuunDaError": "tuun_da.errors",
+    "maximize": "tuun_da.search.minimize",
+    "minimize": "tuun_da.search.minimize",
 }
-__all__ = ["Operation", "Policy", "SubPolicy", "TuunDaError", "__version__"]
+__all__ = [
+    "Operation",
+    "Optimizer",
+    "Policy",
+    "SearchSpace",
+    "SubPolicy",
+    "TuunDaError",
+    "__version__",
+    "maximize",
+    "minimize",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,9 @@
-"""The command line: ``tuun-da search | best | confirm | init``. A user's mistake ends with a line, not a traceback."""
+"""The command line: ``tuun-da search | best | confirm | ...``. A user's mistake ends with a line, not a traceback."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shlex
@@ -11,13 +12,14 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tuun_da import __version__
 from tuun_da.errors import ConfigError, ExperimentError, TuunDaError
+from tuun_da.training.options import PROBE_DEFAULTS, add_training_options, configs_from_options
 
 EXIT_MISTAKE = 2
 EXIT_FAILED = 1
@@ -103,6 +105,19 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", metavar="FILE", help="result as JSON (default: POLICY with the ending .confirmation.json)"
     )
     _confirm_options(confirm)
+
+    probe = _command(
+        commands,
+        "probe",
+        _probe,
+        "measure what each operation does to your images: one training, a JSON file, a picture",
+        "tuun-da probe --data digits -o probe.json",
+    )
+    probe.add_argument("-o", "--output", default="probe.json", metavar="FILE", help="probe file (default: %(default)s)")
+    probe.add_argument(
+        "--picture", metavar="FILE", help="heat map as .png, .svg or .pdf (default: OUTPUT with the ending .png)"
+    )
+    add_training_options(probe, PROBE_DEFAULTS)
 
     init = _command(
         commands,
@@ -286,46 +301,37 @@ def _find_journal(name: str) -> Path:
     raise ConfigError(f"experiment {name!r} has no journal; looked for {', '.join(map(str, candidates))}")
 
 
-def _check_output(output: str) -> None:
+def _check_output(output: str, option: str = "--output") -> None:
     """A search of hours must not fail at its last step."""
     path = Path(output).resolve()
     usable = not path.exists() or path.is_file()
     if not usable or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise ConfigError(f"--output must be a file in a folder that can be written, got {output!r}")
+        raise ConfigError(f"{option} must be a file in a folder that can be written, got {output!r}")
 
 
 def _confirm(options: argparse.Namespace) -> int:
+    from tuun_da.data_files import write_atomically
     from tuun_da.engines.confirm import confirm
-    from tuun_da.policy_format import PolicyRecord, write_atomically
+    from tuun_da.engines.progress_bar import ProgressBar
+    from tuun_da.policy_format import PolicyRecord
 
     record = PolicyRecord.load(options.policy)
     output = options.output or _confirmation_path(options.policy)
     _check_output(output)
     if Path(output).resolve() == Path(options.policy).resolve():
         raise ConfigError(f"--output must be another file than the policy, got {output!r}")
-    began = time.monotonic()
-
-    def on_progress(done: int, total: int) -> None:
-        left = (time.monotonic() - began) / done * (total - done) if done else None
-        text = f"Confirming on the test images: {done} of {total} trainings"
-        if left is not None and done < total:
-            text += f", about {left:.0f} s left"
-        if sys.stdout.isatty():
-            print(f"\r{text:<78}", end="\n" if done == total else "", flush=True)
-        elif done in (0, total) or done % 5 == 0:
-            print(text, flush=True)
-
-    result = confirm(
-        record,
-        baselines=_baselines(options),
-        n_seeds=options.seeds,
-        workers=options.workers,
-        device=options.device,
-        overrides={
-            name: getattr(options, name) for name in ("model", "data_dir") if getattr(options, name) is not None
-        },
-        on_progress=on_progress,
-    )
+    with contextlib.closing(ProgressBar()) as bar:
+        result = confirm(
+            record,
+            baselines=_baselines(options),
+            n_seeds=options.seeds,
+            workers=options.workers,
+            device=options.device,
+            overrides={
+                name: getattr(options, name) for name in ("model", "data_dir") if getattr(options, name) is not None
+            },
+            on_progress=lambda done, total: bar.show("Confirming on the test images", done, total, "trainings"),
+        )
     print(result.to_text())
     write_atomically(Path(output).resolve(), json.dumps(result.to_dict(), indent=2) + "\n")
     print(f"Written to {Path(output).resolve()}")
@@ -338,6 +344,49 @@ def _confirmation_path(policy: str) -> str:
 
 def _baselines(options: argparse.Namespace) -> list[str]:
     return [name.strip() for name in options.baselines.split(",") if name.strip()]
+
+
+def _probe(options: argparse.Namespace) -> int:
+    from tuun_da.training.checks import check_device
+
+    train_config, data_config = configs_from_options(options)
+    check_device(options.device)
+    output = Path(options.output).resolve()
+    picture = Path(options.picture or Path(options.output).with_suffix(".png")).resolve()
+    _check_output(options.output)
+    _check_output(str(picture), "--picture")
+    if picture == output:
+        raise ConfigError(f"--picture must be another file than --output, got {options.output!r}")
+
+    # Only now what takes seconds to import.
+    from tuun_da.engines.progress_bar import ProgressBar
+    from tuun_da.report.probe_picture import check_picture_path, save_probe_picture
+    from tuun_da.training.datasets import load_splits
+    from tuun_da.training.device import pick_device, set_threads
+    from tuun_da.training.probe import measure_probe
+
+    check_picture_path(picture)
+    set_threads(options.threads)
+    splits = load_splits(data_config)
+    print(splits.describe(), flush=True)
+    units = {"training": "epochs", "measuring": "settings"}
+    with (
+        pick_device(options.device, trials_per_gpu=options.trials_per_gpu) as device,
+        contextlib.closing(ProgressBar()) as bar,
+    ):
+        record = measure_probe(
+            train_config,
+            splits,
+            device,
+            lambda stage, done, total: bar.show(stage.capitalize(), done, total, units[stage]),
+        )
+    settings = {**record.about["settings"], "data": data_config.to_dict()}
+    record = replace(record, about={**record.about, "settings": settings})
+    record.save(output)  # resolved: through a link, not in its place
+    save_probe_picture(record, picture)
+    print(f"Accuracy on {record.about['probed_images']} validation images as they are: {record.baseline[0]:.2%}")
+    print(f"Written to {output} and {picture}")
+    return 0
 
 
 def _init(options: argparse.Namespace) -> int:

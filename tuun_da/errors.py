@@ -14,6 +14,10 @@ class PolicyError(TuunDaError, ValueError):
     """An operation, a policy or a policy file that is not valid."""
 
 
+class ProbeError(TuunDaError, ValueError):
+    """A probe, or a probe file, that is not valid."""
+
+
 class SearchSpaceError(TuunDaError, ValueError):
     """A search space, or parameters that do not belong to it."""
 

@@ -6,20 +6,17 @@ from 1. Without any ``prob`` every probability is 1 (the 20-dimensional space of
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from tuun_da.data_files import object_text, parse_object, read_text, write_text
 from tuun_da.errors import PolicyError
 from tuun_da.operations import OPERATION_TYPES, Operation, SubPolicy, is_real
 
 POLICY_VERSION = 1
-MAX_FILE_BYTES = 10_000_000
 MAX_SUB_POLICIES = 1_000  # published policies have 25; the names of flat parameters end at 9,999
 MAX_OPERATIONS = 100  # of one sub-policy
 TRIAL_ID_KEY = "tuun_id"
@@ -156,34 +153,19 @@ class PolicyRecord:
             "unchanged_share": self.unchanged_share,
             "searched": dict(self.searched),
         }
-        try:
-            return json.dumps(content, indent=2, allow_nan=False) + "\n"
-        except (TypeError, ValueError) as error:
-            raise PolicyError(f"searched must hold JSON values without NaN or infinity: {error}") from None
-        except RecursionError:
-            raise PolicyError("searched is nested too deeply for a policy file") from None
+        return object_text(content, "searched", "policy", PolicyError)
 
     @classmethod
     def from_json(cls, text: str, source: str = "policy") -> PolicyRecord:
         """The policy that ``text`` describes; ``source`` names it in errors."""
-        try:
-            content = json.loads(text, parse_constant=_refuse_constant)
-        except RecursionError:
-            raise PolicyError(f"{source} is nested too deeply for a policy file") from None
-        except ValueError as error:
-            raise PolicyError(f"{source} is not JSON: {error}") from None
-        if not isinstance(content, dict):
-            raise PolicyError(f"{source} must hold a JSON object, got {type(content).__name__}")
-        version = content.get("version")
-        if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-            raise PolicyError(f"{source}: version must be {POLICY_VERSION}, got {version!r}")
-        if version > POLICY_VERSION:
-            raise PolicyError(
-                f"{source} has version {version}; this release reads up to {POLICY_VERSION}: upgrade tuun_da"
-            )
-        unknown = sorted(set(content) - {"version", "sub_policies", "per", "unchanged_share", "searched"})
-        if unknown:
-            raise PolicyError(f"{source} has the unknown key {unknown[0]!r}")
+        content = parse_object(
+            text,
+            source,
+            "policy",
+            version=POLICY_VERSION,
+            keys=("sub_policies", "per", "unchanged_share", "searched"),
+            error_type=PolicyError,
+        )
         if "sub_policies" not in content:
             raise PolicyError(f"{source}: key sub_policies is missing")
         try:
@@ -199,17 +181,7 @@ class PolicyRecord:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> PolicyRecord:
         """The policy in the file at ``path``. Raises PolicyError, also when there is no such file."""
-        try:
-            with open(path, "rb") as file:
-                raw = file.read(MAX_FILE_BYTES + 1)
-        except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
-            raise PolicyError(f"policy file {path} cannot be read: {getattr(error, 'strerror', error)}") from None
-        if len(raw) > MAX_FILE_BYTES:
-            raise PolicyError(f"policy file {path} is larger than {MAX_FILE_BYTES} bytes")
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError:
-            raise PolicyError(f"policy file {path} is not JSON: it is not UTF-8 text") from None
+        text = read_text(path, "policy file", PolicyError)
         return cls.from_json(text, source=f"policy file {path}")
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -218,34 +190,7 @@ class PolicyRecord:
             text = self.to_json()
         except PolicyError as error:
             raise PolicyError(f"policy file {path} cannot be written: {error}") from None
-        try:
-            write_atomically(Path(path), text)
-        except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
-            raise PolicyError(f"policy file {path} cannot be written: {getattr(error, 'strerror', error)}") from None
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace the file at ``path`` by ``text`` in one step. Raises OSError, which names ``path``."""
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it 0600, which surprises in a shared folder
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:  # it names the temporary file, which nobody knows
-        raise OSError(error.errno, error.strerror, str(path)) from None
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a JSON number")
+        write_text(path, text, "policy file", PolicyError)
 
 
 def _sub_policies_from_lists(lists: Any) -> tuple[SubPolicy, ...]:

@@ -54,8 +54,9 @@ def test_a_trial_without_a_complete_score_is_never_recommended(state, mode):
 
 
 def test_the_luckiest_of_many_equal_trials_does_not_win_by_its_luck():
-    """One lucky outlier far from the top of a smooth hill with a repeated point: the model knows better."""
-    trials = ten_points(0.6) + [(point(0.1), "succeeded", value, {}) for value in (0.7, 0.75, 1.05, 0.72, 0.74)]
+    """One lucky outlier at the foot of a smooth hill, at a point that was run five times: the model knows better."""
+    hill = [(point(m / 20), "succeeded", 1 - 4 * (m / 20 - 0.6) ** 2, {}) for m in range(1, 20)]
+    trials = hill + [(point(0.1), "succeeded", value, {}) for value in (-0.03, 0.05, 1.02, 0.0, 0.04)]
     assert recommend(journal_of(trials)).parameters["magnitude1_1"] == pytest.approx(0.6, abs=0.11)
 
 

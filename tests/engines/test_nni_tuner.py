@@ -457,7 +457,7 @@ def test_a_result_from_elsewhere_that_cannot_be_used_harms_no_other(nni, entry):
         ({"optimize_mode": None}, "optimize_mode must"),
         ({"surrogate": "tpe"}, "surrogate must be one of gp, forest, random; got 'tpe'"),
         ({"surrogate": ["gp"]}, "surrogate must"),
-        ({"acquisition": "ei"}, "acquisition must be one of logei; got 'ei'"),
+        ({"acquisition": "ei"}, "acquisition must be one of logei, ucb, pi, thompson; got 'ei'"),
         ({"acquisition": {}}, "acquisition must"),
         ({"n_initial": 0}, "n_initial must be an integer of at least 1, got 0"),
         ({"n_initial": "10"}, "n_initial must"),

@@ -18,6 +18,8 @@ FOREIGN = {"operation1_1": "invert", "prob1_1": 0.5, "magnitude1_1": 0.5}
 
 def finished(number, parameters, state=TrialState.SUCCEEDED, **more):
     value = None if state is TrialState.FAILED else score_of(parameters)
+    if state is TrialState.STOPPED:
+        more = {"curve": (0.1, None, 0.4 * value)} | more
     return Trial(id=number, parameters=parameters, state=state, value=value, **more)
 
 
@@ -41,8 +43,10 @@ def test_it_has_learned_the_same_and_proposes_the_same(surrogate, mode):
         journal.record_finished(trial)
         if state is TrialState.SUCCEEDED:
             live.tell(last, sign * trial.value)
+        elif state is TrialState.STOPPED:
+            live.tell_stopped(last, sign * 0.4 * trial.value)
         else:
-            live.forget(last)
+            live.tell_failed(last)
         if number == 2:
             journal.record_finished(finished(100, FOREIGN, imported=True))
             live.add(FOREIGN, sign * score_of(FOREIGN))

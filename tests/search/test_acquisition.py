@@ -91,5 +91,5 @@ def test_values_at_both_ends_of_the_floats_are_told_apart():
 
 def test_an_unknown_name_is_refused():
     assert find_acquisition("logei") is log_ei
-    with pytest.raises(ConfigError, match="acquisition must be one of logei; got 'ei'"):
+    with pytest.raises(ConfigError, match="acquisition must be one of logei, ucb, pi, thompson; got 'ei'"):
         find_acquisition("ei")

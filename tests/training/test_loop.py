@@ -406,3 +406,19 @@ class TestOnAGpu:
 def noisy_anywhere(images, *, generator):
     flip = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
     return torch.where(flip[:, None, None, None], images.flip(3), images)
+
+
+def test_the_trained_network_can_be_asked_at_the_end():
+    splits = striped_splits(noise=90, validation=100)
+    asked = []
+
+    def ask(classify):
+        first, again = classify(splits.validation_images), classify(splits.validation_images)
+        assert torch.equal(first, again)  # dropout is off
+        assert first.dtype == torch.float32
+        assert not first.requires_grad
+        asked.append((first.argmax(dim=1) == splits.validation_labels).float().mean().item())
+
+    result = train(config(), splits, None, CPU, on_trained=ask)
+    assert asked == pytest.approx([result.score])
+    assert train(config(), splits, None, CPU).curve == result.curve

@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from tuun_da.engines.known import read_known
 from tuun_da.engines.tuner_settings import TunerSettings
 from tuun_da.errors import ConfigError, SearchSpaceError
 from tuun_da.policy_format import TRIAL_ID_KEY
@@ -247,16 +248,20 @@ def _read_tuner(path: Path, content: Mapping[str, Any]) -> TunerSettings:
         )
     if class_name is None and "codeDirectory" in tuner:
         raise ConfigError(f"{path}: tuner.codeDirectory: goes with className only, not with name")
+    folders = []  # a registered tuner gets none that a user could know
     if class_name is not None:
         if "codeDirectory" not in tuner:
             raise ConfigError(f"{path}: tuner.codeDirectory: is missing; NNI wants one, any folder does: '.'")
         directory = _resolve(path, tuner["codeDirectory"])
+        folders = [directory]
         if not directory.is_dir():
             raise ConfigError(f"{path}: tuner.codeDirectory: must be a folder; there is no {directory}")
     arguments = tuner.get("classArgs") or {}
     if not isinstance(arguments, dict):
         raise ConfigError(f"{path}: tuner.classArgs: must be keys and values; got {arguments!r}")
     try:
-        return TunerSettings.from_arguments(arguments)
+        settings = TunerSettings.from_arguments(arguments)
+        read_known(settings.probe, settings.initial, settings.warm_start, folders=folders)
+        return settings
     except ConfigError as error:
         raise ConfigError(f"{path}: tuner.classArgs: {error}") from None

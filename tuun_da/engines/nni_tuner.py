@@ -19,6 +19,7 @@ import contextlib
 import functools
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -60,9 +61,13 @@ class TuunTuner(Tuner):  # type: ignore[misc]  # nni has no types
     """Bayesian optimization as a custom tuner of NNI. Raises ConfigError for an argument that it cannot take.
 
     optimize_mode: "maximize" or "minimize"
-    surrogate: "gp" (Gaussian process), "forest" (random forest) or "random" (no model, for comparison)
-    acquisition: "logei" (log expected improvement)
+    surrogate: "gp" (Gaussian process), "stan_gp" (the same, by NUTS), "forest" (random forest) or "random" (none)
+    acquisition: "logei" (log expected improvement), "ucb", "pi" (probability of improvement) or "thompson" (sampling)
+    beta: of ucb, how many standard deviations above the mean; 2 if not given
     n_initial: trials spread over the space before the surrogate proposes
+    probe: a file that `tuun-da probe` wrote: what each operation does to a network trained without augmentation
+    initial: policies to try first: "none", "etp", "autoaugment-cifar10", "autoaugment-svhn" or policy files
+    warm_start: journals, or folders, of earlier experiments on the same or other data
     seed: a whole number makes the suggestions repeatable; None draws one, which the journal keeps
     """
 
@@ -71,15 +76,30 @@ class TuunTuner(Tuner):  # type: ignore[misc]  # nni has no types
         optimize_mode: str = "maximize",
         surrogate: str = "gp",
         acquisition: str = "logei",
+        beta: float | None = None,
         n_initial: int = 10,
+        probe: str | None = None,
+        initial: Sequence[str] = (),
+        warm_start: Sequence[str] = (),
         seed: int | None = None,
         **unknown: Any,
     ) -> None:
         super().__init__()
         TunerSettings.refuse_unknown(unknown)
         self._settings = TunerSettings(
-            optimize_mode=optimize_mode, surrogate=surrogate, acquisition=acquisition, n_initial=n_initial, seed=seed
+            optimize_mode=optimize_mode,
+            surrogate=surrogate,
+            acquisition=acquisition,
+            beta=beta,
+            n_initial=n_initial,
+            probe=probe,
+            initial=initial,
+            warm_start=warm_start,
+            seed=seed,
         )
+        # NNI runs the tuner in its log folder, and has just put the configuration's codeDirectory behind sys.path, as it
+        # then will an assessor's.
+        self._folders = [Path(sys.path[-1]), Path()]
         self._lock = threading.RLock()
         self._study: Study | None = None  # NNI hands over the search space after the tuner is made
         self._alive: set[int] = set()  # NNI's numbers of the trials that have not ended
@@ -93,7 +113,7 @@ class TuunTuner(Tuner):  # type: ignore[misc]  # nni has no types
             try:
                 if self._study is None:
                     journal = Path(folder, JOURNAL_NAME) if folder else None
-                    self._study = Study.open(journal, search_space, self._settings)
+                    self._study = Study.open(journal, search_space, self._settings, folders=self._folders)
                     if folder:
                         Path(folder, ERROR_NAME).unlink(missing_ok=True)
                 else:

@@ -6,18 +6,21 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
+from tuun_da.engines.known import KNOWN, optimizer_arguments
 from tuun_da.errors import SearchSpaceError
 from tuun_da.search.history import JournalContent, Trial, TrialState
 from tuun_da.search.optimizer import Optimizer
 from tuun_da.search.space import SearchSpace
 
-OPTIMIZER_SETTINGS = ("surrogate", "acquisition", "n_initial", "seed")
+OPTIMIZER_SETTINGS = ("surrogate", "acquisition", "beta", "n_initial", "seed")
 
 
 def optimizer_from_journal(content: JournalContent, space: SearchSpace | None = None) -> Optimizer:
     """The optimizer as it stood at the last event. ``space`` where it has changed since the journal began."""
     settings: Mapping[str, Any] = {key: content.settings[key] for key in OPTIMIZER_SETTINGS if key in content.settings}
-    optimizer = Optimizer(space or SearchSpace.from_nni(content.space), **settings)
+    space = space or SearchSpace.from_nni(content.space)
+    known = optimizer_arguments(content.settings.get(KNOWN, {}), space)
+    optimizer = Optimizer(space, **settings, **known)
     for event in content.events:
         if event.trial is None:
             with contextlib.suppress(SearchSpaceError):  # asked for when the space was another
@@ -29,15 +32,24 @@ def optimizer_from_journal(content: JournalContent, space: SearchSpace | None = 
 
 
 def tell_trial(optimizer: Optimizer, trial: Trial, *, maximize: bool) -> bool:
-    """Tell the optimizer of a trial that ended; only a complete score counts. Returns whether it did.
+    """Tell the optimizer how a trial ended. Returns whether it came to a score.
 
-    The sign is turned here and nowhere else: the optimizer always maximizes.
+    A stopped trial is told by what it reported last, or forgotten if it had not reported anything. The sign is turned
+    here and nowhere else: the optimizer always maximizes.
     """
-    if trial.state is not TrialState.SUCCEEDED or trial.value is None:
-        optimizer.forget(trial.id)
-        return False
-    value = trial.value if maximize else -trial.value
+    sign = 1.0 if maximize else -1.0
+    reported = [value for value in trial.curve if value is not None]
     try:
+        if trial.state is TrialState.STOPPED and reported:
+            optimizer.tell_stopped(trial.id, sign * reported[-1], trial.parameters)
+            return False
+        if trial.state is TrialState.FAILED:
+            optimizer.tell_failed(trial.id, trial.parameters)
+            return False
+        if trial.state is not TrialState.SUCCEEDED or trial.value is None:
+            optimizer.forget(trial.id)
+            return False
+        value = sign * trial.value
         if trial.imported:
             optimizer.add(trial.parameters, value)
         else:

@@ -11,7 +11,7 @@ import logging
 import platform
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from tuun_da import __version__
 from tuun_da.engines.echo import Echo
+from tuun_da.engines.known import KNOWN, optimizer_arguments, read_known
 from tuun_da.engines.replay import optimizer_from_journal, tell_trial
 from tuun_da.engines.tuner_settings import TunerSettings
 from tuun_da.errors import JournalError, SearchSpaceError
@@ -49,23 +50,37 @@ class Study:
         self._n_ended = 0
 
     @classmethod
-    def open(cls, path: Path | None, search_space: Mapping[str, Any], settings: TunerSettings) -> Study:
+    def open(
+        cls,
+        path: Path | None,
+        search_space: Mapping[str, Any],
+        settings: TunerSettings,
+        *,
+        folders: Sequence[Path] = (Path(),),
+    ) -> Study:
         """Begin a study whose journal is at ``path`` (None: in memory), or go on with the one that is there.
 
         Raises SearchSpaceError for a space that cannot be used (also where sub-policies do not line up), JournalError
-        for a journal that is not this experiment's. Of a seed that is None the journal keeps what was drawn.
+        for a journal that is not this experiment's, ConfigError for a file of the settings that cannot be used.
+        Relative names of those files are looked for in ``folders``; when the study goes on, the journal has what was in
+        them. Of a seed that is None the journal keeps what was drawn.
         """
         space = SearchSpace.from_nni(search_space)
         find_policy(space)
         wanted = settings.to_dict()
         drawn = {**wanted, "seed": secrets.randbits(32)} if settings.seed is None else wanted
+        begins = path is None or not path.exists() or path.stat().st_size == 0
+        if begins:
+            known = read_known(settings.probe, settings.initial, settings.warm_start, folders=folders)
+            optimizer_arguments(known, space)  # before anything is written
+            drawn = {**drawn, KNOWN: known} if known else drawn
         journal = Journal.open(path, space=search_space, settings=drawn, versions=_versions())
-        begun = journal.content.settings
+        begun = {**TunerSettings().to_dict(), **journal.content.settings}  # an older version may have had fewer
         for name, value in wanted.items():
-            if value != begun.get(name) and not (name == "seed" and value is None):
+            if value != begun[name] and not (name == "seed" and value is None):
                 journal.close()
                 raise JournalError(
-                    f"journal {path} was begun with {name} = {begun.get(name)!r}, and {name} is {value!r} now; "
+                    f"journal {path} was begun with {name} = {begun[name]!r}, and {name} is {value!r} now; "
                     "an experiment keeps its settings"
                 )
         try:

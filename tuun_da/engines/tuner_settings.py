@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +22,21 @@ class TunerSettings:
     optimize_mode: str = "maximize"
     surrogate: str = "gp"
     acquisition: str = "logei"
+    beta: float | None = None
     n_initial: int = 10
+    probe: str | None = None
+    initial: Sequence[str] = ()
+    warm_start: Sequence[str] = ()
     seed: int | None = None
 
     def __post_init__(self) -> None:
+        if self.probe is not None and not isinstance(self.probe, str):
+            raise ConfigError(f"probe must be a file, got {self.probe!r}")
+        for name in ("initial", "warm_start"):
+            value = getattr(self, name)
+            if not isinstance(value, list | tuple) or not all(isinstance(entry, str) for entry in value):
+                raise ConfigError(f"{name} must be a list of names or files, got {value!r}")
+            object.__setattr__(self, name, list(value))  # as JSON has it
         if self.optimize_mode not in OPTIMIZE_MODES:
             raise ConfigError(f"optimize_mode must be one of {', '.join(OPTIMIZE_MODES)}; got {self.optimize_mode!r}")
         if isinstance(self.seed, int) and self.seed >= 2**53:
@@ -35,6 +46,7 @@ class TunerSettings:
             SearchSpace.from_nni({"x": {"_type": "uniform", "_value": [0, 1]}}),
             surrogate=self.surrogate,
             acquisition=self.acquisition,
+            beta=self.beta,
             n_initial=self.n_initial,
             seed=self.seed,
         )

@@ -1,19 +1,22 @@
-"""Acquisitions: functions (prediction, best) -> (n,) of what a trial at each of n points promises; larger is better.
+"""Acquisitions: what a trial at each of n points promises; larger is better.
 
-``best`` is the value that a trial has to beat, on the scale of the objective.
+Most are functions (prediction, best) -> (n,); ``best`` is the value that a trial has to beat, on the scale of the
+objective. Observations are noisy, so it is the largest posterior mean of what was tried, not the largest value seen.
+Thompson sampling is none of these: it needs the values of one draw of the objective at all points together.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
-from scipy.special import erfcx, logsumexp, ndtr
+from scipy.special import erfcx, log_ndtr, logsumexp, ndtr
 
 from tuun_da.errors import ConfigError
-from tuun_da.search.domains import Floats
+from tuun_da.search.domains import Floats, finite_number
 from tuun_da.search.prediction import Prediction
 
 Acquisition = Callable[[Prediction, float], Floats]
@@ -61,12 +64,43 @@ def _log_one_minus_mills(x: Floats) -> Floats:
     return np.where(x < 100.0, exact, series)
 
 
-ACQUISITIONS: Mapping[str, Acquisition] = MappingProxyType({"logei": log_ei})
-"""Acquisitions by name."""
+def upper_confidence_bound(prediction: Prediction, best: float, *, beta: float = 2.0) -> Floats:
+    """Mean + ``beta`` standard deviations (Srinivas et al. 2010, whose beta is the square), averaged over draws."""
+    return np.asarray(np.mean(prediction.mean + beta * prediction.std, axis=0))
 
 
-def find_acquisition(name: str) -> Acquisition:
-    """The acquisition of this name. Raises ConfigError."""
+def log_pi(prediction: Prediction, best: float) -> Floats:
+    """Logarithm of the probability of a value above ``best`` (Kushner 1964), averaged over draws as a probability.
+
+    Where the standard deviation is 0: 0 if the mean is above ``best``, -inf if not.
+    """
+    largest = max(float(np.max(np.abs(prediction.mean), initial=0.0)), abs(best))
+    unit = 1.0 if largest < LARGEST_DIFFERENCE else 4.0
+    gain = prediction.mean / unit - best / unit
+    certain = prediction.std <= 0
+    with np.errstate(divide="ignore", over="ignore"):
+        z = np.where(certain, np.where(gain > 0, np.inf, -np.inf), gain / np.where(certain, 1.0, prediction.std / unit))
+        return np.asarray(logsumexp(log_ndtr(z), axis=0) - math.log(len(z)))
+
+
+ACQUISITIONS: Mapping[str, Acquisition | None] = MappingProxyType(
+    {"logei": log_ei, "ucb": upper_confidence_bound, "pi": log_pi, "thompson": None}
+)
+"""Acquisitions by name; None is Thompson sampling, which ``Posterior.sample`` does."""
+
+LOGARITHMS = frozenset({"logei", "pi"})
+"""Those of the acquisitions that are logarithms; the others are on the scale of the objective."""
+
+
+def find_acquisition(name: str, *, beta: float | None = None) -> Acquisition | None:
+    """The acquisition of this name, None for Thompson sampling. ``beta`` is that of ucb. Raises ConfigError."""
     if name not in tuple(ACQUISITIONS):  # a tuple, so that an unhashable name is an error like any other
         raise ConfigError(f"acquisition must be one of {', '.join(ACQUISITIONS)}; got {name!r}")
-    return ACQUISITIONS[name]
+    if beta is None:
+        return ACQUISITIONS[name]
+    if name != "ucb":
+        raise ConfigError(f"beta belongs to acquisition ucb, which is {name} here; got {beta!r}")
+    number = finite_number(beta)
+    if number is None or number < 0:
+        raise ConfigError(f"beta must be a number of at least 0, got {beta!r}")
+    return functools.partial(upper_confidence_bound, beta=number)

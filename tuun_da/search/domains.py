@@ -93,7 +93,7 @@ class Continuous:
         return None
 
     @property
-    def bounds(self) -> tuple[float, float] | None:
+    def bounds(self) -> tuple[float, float]:
         return self.prior.bounds
 
     def from_uniform(self, uniform: Floats) -> Floats:
@@ -108,6 +108,10 @@ class Continuous:
 
     def decode(self, code: float) -> Any:
         return float(self.prior.quantile(np.float64(code)))
+
+    def values(self, codes: Floats) -> Floats:
+        """``decode`` of many codes, whatever their shape."""
+        return self.prior.quantile(codes)
 
     def encode(self, value: Any) -> float:
         return float(self.snap(self.prior.share(np.float64(value))))
@@ -151,7 +155,7 @@ class Quantized:
         return self.last - self.first + 1
 
     @property
-    def bounds(self) -> tuple[float, float] | None:
+    def bounds(self) -> tuple[float, float]:
         return self.prior.bounds
 
     def from_uniform(self, uniform: Floats) -> Floats:
@@ -165,6 +169,10 @@ class Quantized:
 
     def decode(self, code: float) -> Any:
         return self._value(float(np.rint(self.prior.quantile(np.float64(min(max(code, 0.0), 1.0))) / self.step)))
+
+    def values(self, codes: Floats) -> Floats:
+        """``decode`` of many codes, whatever their shape."""
+        return np.clip(np.rint(self.prior.quantile(np.clip(codes, 0.0, 1.0)) / self.step) * self.step, *self.bounds)
 
     def encode(self, value: Any) -> float:
         return float(self._codes_of_steps(np.float64(np.rint(float(value) / self.step))))
@@ -202,7 +210,7 @@ class Integers:
         return self.high - self.low
 
     @property
-    def bounds(self) -> tuple[float, float] | None:
+    def bounds(self) -> tuple[float, float]:
         return float(self.low), float(self.high - 1)
 
     def from_uniform(self, uniform: Floats) -> Floats:
@@ -218,6 +226,11 @@ class Integers:
     def decode(self, code: float) -> Any:
         count = self.high - self.low
         return self.low + min(max(int(code * count), 0), count - 1)
+
+    def values(self, codes: Floats) -> Floats:
+        """``decode`` of many codes, whatever their shape."""
+        count = self.high - self.low
+        return self.low + np.clip(np.floor(codes * count), 0, count - 1)
 
     def encode(self, value: Any) -> float:
         return self.code_of_level(int(value) - self.low)
@@ -273,6 +286,13 @@ class Choice:
 
     def code_of_level(self, level: int) -> float:
         return float(level)
+
+    def values(self, codes: Floats) -> Floats:
+        """``decode`` of many codes, whatever their shape. Raises ValueError unless all options are numbers."""
+        numbers = [finite_number(option) for option in self.options]
+        if None in numbers:
+            raise ValueError("not all options are numbers")
+        return np.array(numbers, dtype=np.float64)[self.snap(codes).astype(np.intp)]
 
     def decode(self, code: float) -> Any:
         return copy.deepcopy(self.options[min(max(round(code), 0), len(self.options) - 1)])

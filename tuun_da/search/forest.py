@@ -16,6 +16,7 @@ import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor
 
 from tuun_da.search.domains import Floats
+from tuun_da.search.knowledge import NOTHING, Knowledge, policy_inputs
 from tuun_da.search.prediction import Prediction
 from tuun_da.search.space import SearchSpace
 
@@ -25,18 +26,25 @@ LEAST_VARIANCE = 0.03  # of a leaf, as a share of that of the values: a leaf of 
 
 
 class RandomForest:
-    """Regression trees on bootstrap samples, categorical columns as one indicator for each option."""
+    """Regression trees on bootstrap samples, categorical columns as one indicator for each option.
 
-    def __init__(self, space: SearchSpace) -> None:
-        self._columns = space.columns
+    Of a policy the trees see the features of policy_features.py, and of a probe its own, instead of the columns.
+    """
+
+    def __init__(self, space: SearchSpace, knowledge: Knowledge = NOTHING) -> None:
+        self._policy = policy_inputs(space, knowledge.probe)
+        chosen = range(len(space.columns)) if self._policy is None else self._policy.columns.others
+        self._columns = [(i, space.columns[i]) for i in chosen]
+        self._trends = knowledge.trends
 
     def fit(self, points: Floats, values: Floats, rng: np.random.Generator) -> ForestPosterior:
         return ForestPosterior(self, points, values, int(rng.integers(2**31)))
 
     def features(self, points: Floats) -> Floats:
-        """Points (n, d) with indicators in place of categories; an inactive column has none set."""
-        parts = []
-        for i, column in enumerate(self._columns):
+        """Points (n, d) as the trees see them; an inactive categorical column has no indicator set."""
+        parts = [] if self._policy is None else list(self._policy(points).values())
+        parts += [trend(points)[:, None] for trend in self._trends]
+        for i, column in self._columns:
             codes = points[:, i, None]
             parts.append((codes == np.arange(column.categories)).astype(np.float64) if column.is_categorical else codes)
         return np.hstack(parts)
@@ -74,6 +82,12 @@ class ForestPosterior:
         mean = np.mean(means, axis=0)
         variance = np.mean(variances, axis=0) + np.var(means, axis=0)
         return Prediction(self._scale * mean[None, :], self._scale * np.sqrt(np.maximum(variance, 0.0))[None, :])
+
+    def sample(self, points: Floats, rng: np.random.Generator) -> Floats:
+        """What one of the trees says, which is a draw of what the forest holds possible."""
+        features = self._forest.features(points).astype(np.float32)
+        tree = self.trees.estimators_[rng.integers(len(self.trees.estimators_))].tree_
+        return np.asarray(self._scale * tree.value[tree.apply(features), 0, 0])
 
     def condition(self, points: Floats, values: Floats) -> ForestPosterior:
         """The forest, grown again from the same seed, that has seen the values as if they were observed.

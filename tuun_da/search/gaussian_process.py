@@ -1,6 +1,6 @@
-"""The exact Gaussian process: y = f(x) + noise, f with the kernel of kernels.py, hyperparameters by MAP.
+"""The exact Gaussian process: y = f(x) + noise, f with any kernel, hyperparameters by MAP.
 
-Notation: x the features of n points; y (n,) their values, standardised; k (n, n) the kernel, 1 on its diagonal;
+Notation: x the features of n points; y (n,) their values, standardised; k (n, n) the kernel;
 s signal variance; v noise variance; hyperparameters (theta, log s, log v) (p + 2,). L is the lower Cholesky factor of
 s k + v I, and alpha = (s k + v I)^-1 y (Rasmussen and Williams 2006, algorithm 2.1).
 """
@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 from scipy.optimize import minimize
 
 from tuun_da.search.domains import Floats
-from tuun_da.search.kernels import Features, MixedKernel
+from tuun_da.search.kernels import Kernel
 from tuun_da.search.prediction import Prediction
-from tuun_da.search.space import SearchSpace
 
 # log s, log v. Signal variance around that of the standardised values. Noise variance around 1/55 of it, but wide:
 # trainings on few images have a tenth, and functions without noise must be possible.
@@ -37,8 +37,8 @@ class GaussianProcess:
     from 300 of them, drawn at random: they are known well by then, and each step of L-BFGS-B costs n^3.
     """
 
-    def __init__(self, space: SearchSpace) -> None:
-        self.kernel = MixedKernel(space.columns)
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
         self.prior_mean = np.concatenate([self.kernel.prior_mean, PRIOR_MEAN])
         self.prior_std = np.concatenate([self.kernel.prior_std, PRIOR_STD])
 
@@ -74,7 +74,7 @@ class GaussianProcess:
         location, scale = location_and_scale(values)
         return GaussianProcessPosterior(self.kernel, points, values, tuple(draws), location, scale)
 
-    def negative_log_posterior(self, hyperparameters: Floats, x: Features, y: Floats) -> tuple[float, Floats]:
+    def negative_log_posterior(self, hyperparameters: Floats, x: Any, y: Floats) -> tuple[float, Floats]:
         """-log p(y | x, hyperparameters) - log p(hyperparameters), the latter up to a constant; and its gradient."""
         theta, signal, noise = _split(hyperparameters)
         k, pullback = self.kernel.matrix_and_pullback(theta, x)
@@ -103,7 +103,7 @@ class GaussianProcessPosterior:
 
     def __init__(
         self,
-        kernel: MixedKernel,
+        kernel: Kernel,
         points: Floats,
         values: Floats,
         draws: tuple[Floats, ...],
@@ -123,7 +123,8 @@ class GaussianProcessPosterior:
             cross = factor.signal * self._kernel.matrix(factor.theta, self._x, x)
             means.append(cross.T @ factor.alpha)
             half = solve_triangular(factor.lower, cross, lower=True, check_finite=False)
-            variances.append(factor.signal - np.sum(half**2, axis=0))
+            prior = factor.signal * self._kernel.diagonal(factor.theta, x)
+            variances.append(prior - np.sum(half**2, axis=0))
         std = np.sqrt(np.maximum(variances, 0.0))  # rounding can leave -1e-16 at an observed point
         return Prediction(self._location + self._scale * np.array(means), self._scale * std)
 
@@ -132,6 +133,18 @@ class GaussianProcessPosterior:
         all_points = np.concatenate([self._points, points])
         all_values = np.concatenate([self._values, values])
         return GaussianProcessPosterior(self._kernel, all_points, all_values, self.draws, self._location, self._scale)
+
+    def sample(self, points: Floats, rng: np.random.Generator) -> Floats:
+        """Values (n,) of one draw of f at points (n, d), of one of the draws of hyperparameters."""
+        factor = self._factors[rng.integers(len(self._factors))]
+        x = self._kernel.features(points)
+        cross = factor.signal * self._kernel.matrix(factor.theta, self._x, x)
+        half = solve_triangular(factor.lower, cross, lower=True, check_finite=False)
+        covariance = factor.signal * self._kernel.matrix(factor.theta, x, x) - half.T @ half
+        # jitter of rounding's size decides whether the factor exists, and is far below what a trial can tell
+        lower = cholesky((covariance + covariance.T) / 2, 1e-8 * factor.signal)
+        values = cross.T @ factor.alpha + lower @ rng.standard_normal(len(points))
+        return np.asarray(self._location + self._scale * values)
 
     def _factor(self, draw: Floats) -> _Factor:
         theta, signal, noise = _split(draw)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.special import expit
@@ -28,6 +29,32 @@ from tuun_da.search.domains import Floats
 from tuun_da.search.space import Column
 
 MISMATCH = 1 / 6
+
+
+class Kernel(Protocol):
+    """What a Gaussian process needs. Its parameters theta (p,) have a normal prior.
+
+    Features are what a kernel makes of points once, to be used with many theta; only the kernel looks into them.
+    """
+
+    prior_mean: Floats
+    prior_std: Floats
+
+    def features(self, points: Floats) -> Any:
+        """The features of points (n, d) of the space."""
+        ...
+
+    def diagonal(self, theta: Floats, x: Any) -> Floats:
+        """k (n,) of each of the points of x with itself."""
+        ...
+
+    def matrix(self, theta: Floats, a: Any, b: Any) -> Floats:
+        """k (n, m) between the points of a and of b."""
+        ...
+
+    def matrix_and_pullback(self, theta: Floats, x: Any) -> tuple[Floats, Callable[[Floats], Floats]]:
+        """k (n, n) between the points of x, and the map from a symmetric w (n, n) to sum_ij w_ij dk_ij/dtheta (p,)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -41,24 +68,26 @@ class Features:
 class MixedKernel:
     """The kernel above. Its parameters theta (p,) are log l of the real, then of the categorical columns, then logit t.
 
-    There is a t only where there are columns of both kinds. ``prior_mean`` and ``prior_std`` (p,) are those of a normal
-    prior of theta. For the length scales it is the log-normal prior of Hvarfner et al. 2024, which grows with the root
-    of the dimension: the density of LogNormal(m, sqrt(3)) at l, with m = sqrt(2) + log(d) / 2, is as a function of
+    It sees the ``chosen`` ones of the columns, all by default. There is a t only where there are columns of both kinds.
+    ``prior_mean`` and ``prior_std`` (p,) are those of a normal prior of theta. For the length scales it is the
+    log-normal prior of Hvarfner et al. 2024, which grows with the root of the dimension: the density of
+    LogNormal(m, sqrt(3)) at l, with m = sqrt(2) + log(d) / 2, is as a function of
     log l, up to a factor, that of a normal around m - 3.
     """
 
-    def __init__(self, columns: Sequence[Column]) -> None:
-        self._real = [i for i, column in enumerate(columns) if not column.is_categorical]
-        self._categorical = [i for i, column in enumerate(columns) if column.is_categorical]
+    def __init__(self, columns: Sequence[Column], chosen: Sequence[int] | None = None) -> None:
+        chosen = range(len(columns)) if chosen is None else chosen
+        self._real = [i for i in chosen if not columns[i].is_categorical]
+        self._categorical = [i for i in chosen if columns[i].is_categorical]
         # an inactive column has a category of its own, -1: two inactive ones are alike, and unlike every option
         self._categories = [
             range(0 if columns[i].parent is None else -1, columns[i].categories) for i in self._categorical
         ]
-        self._owner = np.repeat(np.arange(len(self._categorical)), [len(each) for each in self._categories])
+        self.owner = np.repeat(np.arange(len(self._categorical)), [len(each) for each in self._categories])
         self._is_mixed = bool(self._real and self._categorical)
         scales = len(self._real) + len(self._categorical)
         self.prior_mean = np.zeros(scales + self._is_mixed)
-        self.prior_mean[:scales] = math.sqrt(2) + math.log(len(columns)) / 2 - 3
+        self.prior_mean[:scales] = math.sqrt(2) + math.log(len(chosen)) / 2 - 3
         self.prior_std = np.ones(scales + self._is_mixed)
         self.prior_std[:scales] = math.sqrt(3)
 
@@ -70,6 +99,10 @@ class MixedKernel:
         ]
         empty = np.empty((len(points), 0))
         return Features(points[:, self._real] - 0.5, np.hstack([empty, *indicators]))
+
+    def diagonal(self, theta: Floats, x: Features) -> Floats:
+        """k (n,) of each of the points of x with itself: 1."""
+        return np.ones(len(x.real))
 
     def matrix(self, theta: Floats, a: Features, b: Features) -> Floats:
         """k (n, m) between the points of a and of b."""
@@ -101,7 +134,7 @@ class MixedKernel:
                 parts.append(-2 * squares)  # d r^2 / d log l = -2 r^2
             if self._categorical:
                 b = w * -categorical * ((1 - t) / 2 + t * real)
-                matches = np.bincount(self._owner, np.sum(x.indicators * (b @ x.indicators), axis=0))
+                matches = np.bincount(self.owner, np.sum(x.indicators * (b @ x.indicators), axis=0))
                 parts.append(-2 * self._weights(theta) * (b.sum() - matches))
             if self._is_mixed:
                 parts.append(np.array([t * (1 - t) * np.sum(w * (real * categorical - (real + categorical) / 2))]))
@@ -125,7 +158,7 @@ class MixedKernel:
 
     def _mismatches(self, theta: Floats, a: Features, b: Features) -> Floats:
         weights = self._weights(theta)
-        matches = (a.indicators * weights[self._owner]) @ b.indicators.T
+        matches = (a.indicators * weights[self.owner]) @ b.indicators.T
         return np.asarray(np.maximum(np.sum(weights) - matches, 0.0))
 
 

@@ -2,13 +2,15 @@
 
 Small finite spaces are searched in full. Otherwise: candidates from the prior and around the best observed points, then
 some generations of mutation and crossover, then small steps around the best few. This needs no gradient, so it serves
-every surrogate, and it treats codes, categories and nested choices alike: all points are snapped to valid ones.
+every surrogate, and it treats codes, categories and nested choices alike: all points are snapped to valid ones. How
+points change is a matter of the space (Moves): columns one by one, or policies by their parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 
@@ -30,35 +32,76 @@ WIDEST, NARROWEST = 0.3, 0.003  # standard deviation of a step in a real column,
 BATCH, BATCHES = 16, 64  # of prior draws in search of a point that is not excluded
 
 
+class Moves(Protocol):
+    """How valid points (n, d) become other valid points."""
+
+    def mutate(self, points: Floats, scale: float, rng: np.random.Generator) -> Floats:
+        """The points (n, d), each changed a little; steps in real columns have standard deviation ``scale``."""
+        ...
+
+    def cross(self, mothers: Floats, fathers: Floats, rng: np.random.Generator) -> Floats:
+        """Points (n, d) that have something of either parent (n, d)."""
+        ...
+
+
+class ColumnMoves:
+    """Moves that treat each column by itself."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._space = space
+
+    def mutate(self, points: Floats, scale: float, rng: np.random.Generator) -> Floats:
+        """See ``mutate``."""
+        return mutate(points, scale, self._space, rng)
+
+    def cross(self, mothers: Floats, fathers: Floats, rng: np.random.Generator) -> Floats:
+        """See ``cross``."""
+        return cross(mothers, fathers, self._space, rng)
+
+
 def maximize(
-    score: Score, space: SearchSpace, rng: np.random.Generator, *, parents: Floats, excluded: Set[bytes]
+    score: Score,
+    space: SearchSpace,
+    rng: np.random.Generator,
+    *,
+    parents: Floats,
+    excluded: Set[bytes],
+    moves: Moves | None = None,
 ) -> Floats:
     """The valid point (d,) with the largest score found whose key is not excluded.
 
     ``score`` maps points (n, d) to (n,), larger is better; -inf is allowed. ``parents`` (m, d), m >= 0, are good points
-    to start from. A finite space must have a point that is not excluded.
+    to start from. A finite space must have a point that is not excluded. Without ``moves``, columns move by themselves.
     """
+    moves = ColumnMoves(space) if moves is None else moves
     if space.size is not None and space.size <= FULL_SEARCH:
         points = _new_points(np.array(list(space.grid())), space, excluded)
         return np.asarray(_best(*_shuffled(points, score, rng), 1)[0][0])
-    candidates = [space.sample_points(FROM_PRIOR, rng)]
-    if len(parents):
-        candidates.append(mutate(parents[rng.integers(len(parents), size=AROUND_PARENTS)], WIDEST, space, rng))
-    points = _new_points(np.concatenate(candidates), space, excluded)
+    points = candidates(space, rng, moves, parents=parents, excluded=excluded)
     if not len(points):
         return draw_new_point(space, rng, excluded)
     points, scores = _best(*_shuffled(points, score, rng), SURVIVORS)
     for generation in range(GENERATIONS):
         scale = WIDEST * (NARROWEST / WIDEST) ** (generation / GENERATIONS)
         pairs = rng.integers(len(points), size=(CHILDREN, 2))
-        children = mutate(cross(points[pairs[:, 0]], points[pairs[:, 1]], space, rng), scale, space, rng)
+        children = moves.mutate(moves.cross(points[pairs[:, 0]], points[pairs[:, 1]], rng), scale, rng)
         points, scores = _compete(points, scores, children, score, space, excluded, SURVIVORS)
     points, scores = points[:REFINED], scores[:REFINED]
     for refinement in range(REFINEMENTS):
         scale = WIDEST / 3 * (3 * NARROWEST / WIDEST) ** (refinement / (REFINEMENTS - 1))
-        steps = mutate(np.repeat(points, STEPS, axis=0), scale, space, rng)
+        steps = moves.mutate(np.repeat(points, STEPS, axis=0), scale, rng)
         points, scores = _compete(points, scores, steps, score, space, excluded, REFINED)
     return np.asarray(points[0])
+
+
+def candidates(
+    space: SearchSpace, rng: np.random.Generator, moves: Moves, *, parents: Floats, excluded: Set[bytes]
+) -> Floats:
+    """Points (n, d) from the prior and around ``parents`` (m, d), m >= 0, that are not excluded; n may be 0."""
+    found = [space.sample_points(FROM_PRIOR, rng)]
+    if len(parents):
+        found.append(moves.mutate(parents[rng.integers(len(parents), size=AROUND_PARENTS)], WIDEST, rng))
+    return _new_points(np.concatenate(found), space, excluded)
 
 
 def draw_new_point(space: SearchSpace, rng: np.random.Generator, excluded: Set[bytes]) -> Floats:
@@ -79,15 +122,23 @@ def draw_new_point(space: SearchSpace, rng: np.random.Generator, excluded: Set[b
     return np.asarray(drawn[0])
 
 
-def mutate(points: Floats, scale: float, space: SearchSpace, rng: np.random.Generator) -> Floats:
-    """Points (n, d) with each column changed with chance 2 / d, and at least one of them.
+def mutate(
+    points: Floats,
+    scale: float,
+    space: SearchSpace,
+    rng: np.random.Generator,
+    columns: Sequence[int] | None = None,
+) -> Floats:
+    """Points (n, d) with each of the ``columns`` (all by default) changed with chance 2 / d, and at least one of them.
 
     Reals take a normal step of standard deviation ``scale``, at least of about one level; categories are drawn anew,
     and so is everything in an option that is taken now and was not before.
     """
     n, d = points.shape
-    changed = rng.random((n, d)) < min(1.0, 2 / d)
-    changed[np.arange(n), rng.integers(d, size=n)] = True
+    chosen = np.arange(d) if columns is None else np.asarray(columns)
+    changed = np.zeros((n, d), dtype=np.bool_)
+    changed[:, chosen] = rng.random((n, len(chosen))) < min(1.0, 2 / len(chosen))
+    changed[np.arange(n), chosen[rng.integers(len(chosen), size=n)]] = True
     fresh = space.columns_from_uniform(rng.random((n, d)))
     points = np.where(space.active(points), points, fresh)
     steps = rng.standard_normal((n, d)) * scale

@@ -5,9 +5,10 @@
 
 It does no I/O, starts no thread and takes no lock: whoever calls it from several threads locks around it.
 
-A suggestion is a function of the seed, of how many suggestions were made before, and of the observations and running
-trials in their order. So an optimizer that was rebuilt from a record of them (``tell`` or ``add`` for the finished
-ones, ``restore_running``, ``restore(asked=...)``) goes on as the old one would have.
+A suggestion is a function of the seed, of how many suggestions were made before, and of the trials that finished, were
+stopped, failed or are running, in their order. So an optimizer that was rebuilt from a record of them (``tell`` or
+``add`` for the finished ones, ``tell_stopped``, ``tell_failed``, ``restore_running``, ``restore(asked=...)``) goes on
+as the old one would have.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import copy
 import math
 import secrets
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -23,21 +24,22 @@ from typing import Any
 import numpy as np
 
 from tuun_da.errors import ConfigError, TuunDaError
-from tuun_da.search.acquisition import find_acquisition
+from tuun_da.probe_format import ProbeRecord
 from tuun_da.search.domains import Floats, finite_number
 from tuun_da.search.initial_design import latin_hypercube
-from tuun_da.search.maximize import draw_new_point, maximize
-from tuun_da.search.prediction import Posterior
+from tuun_da.search.knowledge import Knowledge
+from tuun_da.search.maximize import draw_new_point
 from tuun_da.search.space import SearchSpace
+from tuun_da.search.suggest import Suggester, Trials, posterior_mean
 from tuun_da.search.surrogate import SURROGATES, make_surrogate
+from tuun_da.search.transfer import EarlierExperiment, trends_of
 
 RANDOM = "random"
 RECOMMENDS_FOR_RANDOM = "gp"
 LARGEST_VALUE = 2.0**500  # larger ones are scaled down for the model, where their differences would be infinite
-PARENTS = 8  # of the observed points, the best by the model: around them the maximizer starts
 
 # Streams of chance; each draw comes from (seed, stream, number within the stream), never from what was drawn before.
-_DESIGN, _ASK, _RECOMMEND = range(3)
+_DESIGN, _ASK, _RECOMMEND, _EARLIER = range(4)
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,15 @@ class Optimizer:
     """Bayesian optimization over ``space``.
 
     ``surrogate`` is "gp", "forest" or "random": pure random search, which draws every setting from the prior and has a
-    "gp" only to recommend. With the other two, the first ``n_initial`` trials, counting running ones and those from
-    elsewhere, come from a Latin hypercube, and further ones as long as there is no observation. ``seed`` None is a
-    fresh one.
+    "gp" only to recommend. With the others, the first ``n_initial`` trials, counting running ones and those from
+    elsewhere, come from a Latin hypercube, and further ones as long as there is no observation.
 
-    Raises ConfigError for a setting that it cannot use.
+    ``acquisition`` is "logei", "ucb" (``beta`` standard deviations above the mean, 2 by default), "pi" or "thompson".
+    ``seed`` None is a fresh one. ``probe`` is used if the space has a policy. ``initial`` settings are proposed first,
+    whatever the surrogate. ``earlier`` experiments tell what may be good; what they recommend is proposed after the
+    ``initial`` ones, and they are believed as far as the trials bear them out.
+
+    Raises ConfigError for a setting it cannot use, SearchSpaceError for an ``initial`` one that is not of the space.
     """
 
     def __init__(
@@ -68,6 +74,10 @@ class Optimizer:
         acquisition: str = "logei",
         n_initial: int = 10,
         seed: int | None = None,
+        beta: float | None = None,
+        probe: ProbeRecord | None = None,
+        initial: Sequence[Mapping[str, Any]] = (),
+        earlier: Sequence[EarlierExperiment] = (),
     ) -> None:
         if not isinstance(space, SearchSpace):
             raise ConfigError(f"space must be a SearchSpace, got {space!r}")
@@ -81,14 +91,20 @@ class Optimizer:
         self.space = space
         self.seed = secrets.randbits(32) if seed is None else int(seed)
         self._is_random = surrogate == RANDOM
-        self._surrogate = make_surrogate(RECOMMENDS_FOR_RANDOM if surrogate == RANDOM else surrogate, space)
-        self._acquisition = find_acquisition(acquisition)
         self._n_initial = int(n_initial)
+        transfer = trends_of(space, earlier, probe, self._generator(_EARLIER, 0))
+        knowledge = Knowledge(probe, transfer.trends)
+        self._surrogate = make_surrogate(RECOMMENDS_FOR_RANDOM if surrogate == RANDOM else surrogate, space, knowledge)
+        self._suggester = Suggester(space, self._surrogate, acquisition, beta=beta)
+        first = [space.encode(params) for params in initial]
+        self._first = first if self._is_random else [*first, *transfer.recommended]
         self._asked = 0
         self._observations: list[Observation] = []
         self._observed_points: list[Floats] = []
         self._running: dict[Hashable, dict[str, Any]] = {}
         self._finished: dict[Hashable, float] = {}
+        self._stopped: dict[Hashable, tuple[Floats, float]] = {}  # point, and the value that it had reached
+        self._failed: dict[Hashable, Floats] = {}
 
     @property
     def asked(self) -> int:
@@ -132,10 +148,32 @@ class Optimizer:
         if params is None and id not in self._running:
             raise TuunDaError(f"trial {id!r} is not running, so its value needs the parameters that it ran; got None")
         self._observe(self._running[id] if params is None else params, value, id, f"trial {id!r}")
-        self._running.pop(id, None)
+        self._drop(id)
+
+    def tell_stopped(self, id: Hashable, value: float, params: Mapping[str, Any] | None = None) -> None:
+        """Trial ``id`` was stopped when it had reached ``value``, because it did not look as if it would be the best.
+
+        Raises TuunDaError as ``tell`` does.
+        """
+        params = self._params_of(id, params, "stopped")
+        number = finite_number(value)
+        if number is None:
+            raise TuunDaError(f"the value that trial {id!r} had reached must be a finite number, got {value!r}")
+        point = self.space.encode(params)
+        self._drop(id)
+        self._stopped[id] = point, number
+
+    def tell_failed(self, id: Hashable, params: Mapping[str, Any] | None = None) -> None:
+        """Trial ``id`` failed: it has no value, and settings like it may fail, too. Should one come, ``tell`` it.
+
+        Raises TuunDaError as ``tell`` does.
+        """
+        point = self.space.encode(self._params_of(id, params, "failed"))
+        self._drop(id)
+        self._failed[id] = point
 
     def forget(self, id: Hashable) -> None:
-        """Trial ``id`` will not finish: its point is free again. An id that does not run is no error."""
+        """Trial ``id`` will not finish, and that says nothing: its point is free again. Any id will do."""
         _check_id(id)
         self._running.pop(id, None)
 
@@ -166,41 +204,41 @@ class Optimizer:
         if not self._observations:
             raise TuunDaError("a recommendation needs at least one finished trial, got none")
         points, values = self._data()
-        means = _mean(self._surrogate.fit(points, values, self._generator(_RECOMMEND, 0)), points)
+        means = posterior_mean(self._surrogate.fit(points, values, self._generator(_RECOMMEND, 0)), points)
         best = max(range(len(means)), key=lambda i: (means[i], values[i]))
         return copy.deepcopy(dict(self._observations[best].params))
 
     def _suggest(self) -> Floats:
         rng = self._generator(_ASK, self._asked)
         running = [self.space.encode(params) for params in self._running.values()]
-        excluded = self._excluded(running)
+        busy, seen = self._keys(running)
+        for point in self._first:
+            if self.space.keys(point[None, :])[0] not in seen:
+                return point
+        excluded = self._excluded(busy, seen)
         if self._is_random:
             return draw_new_point(self.space, rng, excluded)
-        if len(self._observations) + len(running) < self._n_initial or not self._observations:
-            block, place = divmod(self._asked, self._n_initial)
-            design = latin_hypercube(self.space, self._n_initial, self._generator(_DESIGN, block))
-            point = np.asarray(design[place])
-            is_new = self.space.keys(point[None, :])[0] not in excluded
-            return point if is_new else draw_new_point(self.space, rng, excluded)
-        points, values = self._data()
-        posterior = self._surrogate.fit(points, values, rng)
-        if running:
-            posterior = posterior.condition(np.array(running), _mean(posterior, np.array(running)))
-        means = _mean(posterior, points)
-        best = float(np.max(means))  # by the model, since the largest value observed is largest by luck, too
-        return maximize(
-            lambda candidates: self._acquisition(posterior.predict(candidates), best),
-            self.space,
-            rng,
-            parents=points[np.argsort(-means, kind="stable")[:PARENTS]],
-            excluded=excluded,
-        )
+        begun = len(self._observations) + len(self._stopped) + len(running)
+        if begun < self._n_initial or not self._observations:
+            return self._from_design(rng, excluded)
+        return self._suggester.suggest(self._trials(running), rng, excluded=excluded)
 
-    def _excluded(self, running: list[Floats]) -> set[bytes]:
+    def _from_design(self, rng: np.random.Generator, excluded: set[bytes]) -> Floats:
+        """The next point of the Latin hypercube."""
+        block, place = divmod(self._asked, self._n_initial)
+        point = latin_hypercube(self.space, self._n_initial, self._generator(_DESIGN, block))[place]
+        is_new = self.space.keys(point[None, :])[0] not in excluded
+        return np.asarray(point) if is_new else draw_new_point(self.space, rng, excluded)
+
+    def _keys(self, running: list[Floats]) -> tuple[set[bytes], set[bytes]]:
+        """Keys of the points of the running trials, and of all trials."""
+        busy = {self.space.keys(point[None, :])[0] for point in running}
+        known = [*self._observed_points, *(point for point, _ in self._stopped.values()), *self._failed.values()]
+        return busy, busy | {self.space.keys(point[None, :])[0] for point in known}
+
+    def _excluded(self, busy: set[bytes], seen: set[bytes]) -> set[bytes]:
         """Keys of the points that must not be proposed, as many as a finite space can do without."""
         size = self.space.size
-        busy = {self.space.keys(point[None, :])[0] for point in running}
-        seen = busy | {self.space.keys(point[None, :])[0] for point in self._observed_points}
         for excluded in (seen, busy):
             if size is None or len(excluded) < size:
                 return excluded
@@ -220,14 +258,48 @@ class Optimizer:
         _check_id(id)
         if id in self._running:
             raise TuunDaError(f"trial {id!r} is running already")
+        if id in self._finished or id in self._stopped or id in self._failed:
+            raise TuunDaError(f"trial {id!r} has ended already; a new trial needs a new id")
+
+    def _params_of(self, id: Hashable, params: Mapping[str, Any] | None, what: str) -> Mapping[str, Any]:
+        """The parameters of a trial that ended without a value. Raises TuunDaError."""
+        _check_id(id)
         if id in self._finished:
-            raise TuunDaError(f"trial {id!r} has finished already; a new trial needs a new id")
+            raise TuunDaError(
+                f"trial {id!r} has finished already, with value {self._finished[id]:g}; it has not {what}"
+            )
+        if params is None and id not in self._running:
+            raise TuunDaError(f"trial {id!r} is not running, so its end needs the parameters that it ran; got None")
+        return self._running[id] if params is None else params
+
+    def _drop(self, id: Hashable) -> None:
+        """Take the trial from wherever it was."""
+        self._running.pop(id, None)
+        self._stopped.pop(id, None)
+        self._failed.pop(id, None)
 
     def _data(self) -> tuple[Floats, Floats]:
         """Points (n, d) and values (n,) of the finished trials, all divided by one power of 2 if any is huge."""
         values = np.array([observation.value for observation in self._observations])
-        exponent = math.frexp(float(np.max(np.abs(values))) / LARGEST_VALUE)[1]
-        return np.array(self._observed_points), np.ldexp(values, -max(exponent, 0))
+        return np.array(self._observed_points), np.ldexp(values, -self._exponent())
+
+    def _exponent(self) -> int:
+        values = [observation.value for observation in self._observations]
+        values += [value for _, value in self._stopped.values()]
+        return max(math.frexp(float(np.max(np.abs(values))) / LARGEST_VALUE)[1], 0)
+
+    def _trials(self, running: list[Floats]) -> Trials:
+        points, values = self._data()
+        width = len(self.space.columns)
+        stopped = list(self._stopped.values())
+        return Trials(
+            points=points,
+            values=values,
+            stopped=np.array([point for point, _ in stopped]).reshape(-1, width),
+            stopped_values=np.ldexp(np.array([value for _, value in stopped], dtype=np.float64), -self._exponent()),
+            failed=np.array(list(self._failed.values())).reshape(-1, width),
+            running=np.array(running).reshape(-1, width),
+        )
 
     def _generator(self, stream: int, number: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(stream, number)))
@@ -243,11 +315,6 @@ def _check_id(id: object) -> None:
         raise TuunDaError(
             f"the id of a trial must be hashable (a number, a text, a tuple of them), got {id!r}"
         ) from None
-
-
-def _mean(posterior: Posterior, points: Floats) -> Floats:
-    """The posterior mean (n,) over the hyperparameters."""
-    return np.asarray(np.mean(posterior.predict(points).mean, axis=0))
 
 
 def _is_integer(value: object) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from tuun_da.search.domains import Floats
 
 
@@ -24,6 +26,10 @@ class Posterior(Protocol):
 
     def predict(self, points: Floats) -> Prediction:
         """The prediction at points (n, d) of the space."""
+        ...
+
+    def sample(self, points: Floats, rng: np.random.Generator) -> Floats:
+        """The values (n,) of one draw of the objective at points (n, d) together, for Thompson sampling."""
         ...
 
     def condition(self, points: Floats, values: Floats) -> Posterior:

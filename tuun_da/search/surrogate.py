@@ -13,6 +13,7 @@ import numpy as np
 
 from tuun_da.errors import ConfigError
 from tuun_da.search.domains import Floats
+from tuun_da.search.knowledge import NOTHING, Knowledge, make_kernel
 from tuun_da.search.prediction import Posterior
 from tuun_da.search.space import SearchSpace
 
@@ -25,26 +26,26 @@ class Surrogate(Protocol):
         ...
 
 
-def _gaussian_process(space: SearchSpace) -> Surrogate:
+def _gaussian_process(space: SearchSpace, knowledge: Knowledge) -> Surrogate:
     from tuun_da.search.gaussian_process import GaussianProcess
 
-    return GaussianProcess(space)
+    return GaussianProcess(make_kernel(space, knowledge))
 
 
-def _random_forest(space: SearchSpace) -> Surrogate:
+def _random_forest(space: SearchSpace, knowledge: Knowledge) -> Surrogate:
     from tuun_da.search.forest import RandomForest  # imports scikit-learn, which the others can do without
 
-    return RandomForest(space)
+    return RandomForest(space, knowledge)
 
 
-SURROGATES: Mapping[str, Callable[[SearchSpace], Surrogate]] = MappingProxyType(
+SURROGATES: Mapping[str, Callable[[SearchSpace, Knowledge], Surrogate]] = MappingProxyType(
     {"gp": _gaussian_process, "forest": _random_forest}
 )
 """Makers of surrogates by name. A module is loaded when its surrogate is made."""
 
 
-def make_surrogate(name: str, space: SearchSpace) -> Surrogate:
+def make_surrogate(name: str, space: SearchSpace, knowledge: Knowledge = NOTHING) -> Surrogate:
     """The surrogate of this name for ``space``. Raises ConfigError."""
     if name not in tuple(SURROGATES):  # a tuple, so that an unhashable name is an error like any other
         raise ConfigError(f"surrogate must be one of {', '.join(SURROGATES)}; got {name!r}")
-    return SURROGATES[name](space)
+    return SURROGATES[name](space, knowledge)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,9 @@ from tuun_da.training.splits import Splits
 Transform = Callable[..., Tensor]
 """Called as ``transform(images, generator=generator)`` with a mini-batch uint8 (n, c, h, w) on the device and a
 generator of the CPU, whose numbers are the same for every device; gives uint8 of the same shape, on the same device."""
+
+Classifier = Callable[[Tensor], Tensor]
+"""A trained network: uint8 (n, c, h, w) on the device to logits float32 (n, classes), without gradients or dropout."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +65,15 @@ def train(
     on_epoch: Callable[[EpochReport], None] | None = None,
     *,
     evaluate_test: bool = False,
+    on_trained: Callable[[Classifier], None] | None = None,
 ) -> TrialResult:
     """Train ``config.model`` on the training split of ``splits``, and validate it after every epoch.
 
     ``transform`` augments each mini-batch of training images. ``on_epoch`` hears of each epoch as soon as it is done;
-    what it raises ends the training. The test split is read only with ``evaluate_test``. The same seed gives the same
-    result on the same machine, and torch's global generators are afterwards as before. Raises TrainingError if the
-    loss is no longer a number or memory runs out, ConfigError if the model gives logits of another shape.
+    what it raises ends the training. ``on_trained`` gets the network at the end, and may call it as long as it runs.
+    The test split is read only with ``evaluate_test``. The same seed gives the same result on the same machine, and
+    torch's global generators are afterwards as before. Raises TrainingError if the loss is no longer a number or memory
+    runs out, ConfigError if the model gives logits of another shape.
     """
     if device.type == "cuda" and device.index is None:  # else it would differ from the device of its own tensors
         device = torch.device("cuda", torch.cuda.current_device())
@@ -151,6 +157,8 @@ def train(
         if evaluate_test:
             test = placed(splits.test_images, splits.test_labels, device, 2 * config.batch_size)
             test_accuracy = accuracy(model, test, normalize, autocast)
+        if on_trained is not None:
+            on_trained(functools.partial(predicted_logits, model.eval(), normalize, autocast))
         curve = tuple(report.validation_accuracy for report in reports)
         return TrialResult(
             score=reward(curve),
@@ -173,13 +181,18 @@ def accuracy(model: nn.Module, batches: Batches, normalize: Normalize, autocast:
     model.eval()
     finite = torch.ones((), device=batches.device, dtype=torch.bool)
     hits = torch.zeros((), device=batches.device, dtype=torch.int64)
-    with torch.inference_mode():
-        for images, labels in batches.in_order():
-            with autocast():
-                logits = model(normalize(images))
-            hits += (logits.argmax(dim=1) == labels).sum()
-            finite &= logits.isfinite().all()
+    for images, labels in batches.in_order():
+        logits = predicted_logits(model, normalize, autocast, images)
+        hits += (logits.argmax(dim=1) == labels).sum()
+        finite &= logits.isfinite().all()
     return hits.item() / len(batches.labels) if finite.item() else math.nan
+
+
+def predicted_logits(model: nn.Module, normalize: Normalize, autocast: Autocast, images: Tensor) -> Tensor:
+    """Logits float32 (n, classes) of ``images`` as they are; ``model`` is in evaluation mode."""
+    with torch.inference_mode(), autocast():
+        logits: Tensor = model(normalize(images))
+    return logits.float()
 
 
 def checked_logits(logits: object, count: int, num_classes: int, name: str) -> Tensor:

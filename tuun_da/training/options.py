@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from tuun_da.errors import ConfigError
@@ -30,9 +31,17 @@ DATA_NAMES = (
     "skip_broken",
 )  # fmt: skip
 
+PROBE_DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {"model": "child_cnn", "epochs": 30, "batch_size": 16, "learning_rate": 0.02}
+)
+"""Other defaults for a probe: a small network, and fewer passes over the images."""
 
-def add_training_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options to ``parser``. ``device``, ``threads`` and ``trials_per_gpu`` are for ``training.device``."""
+
+def add_training_options(parser: argparse.ArgumentParser, defaults: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Add the options to ``parser``, with other ``defaults`` where given, by the names of the settings.
+
+    ``device``, ``threads`` and ``trials_per_gpu`` are for ``training.device``.
+    """
     data = parser.add_argument_group("data")
     data.add_argument(
         "--data",
@@ -173,6 +182,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "--trials-per-gpu", type=int, default=1, metavar="NUMBER",
         help="trainings that may share a GPU; further ones wait (default: %(default)s)",
     )  # fmt: skip
+    parser.set_defaults(**defaults)  # the help shows them too
 
 
 def number_or_share(text: str) -> int | float:

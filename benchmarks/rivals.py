@@ -1,0 +1,178 @@
+"""All optimizers of the races behind one small protocol: ``ask`` for parameters, ``tell`` a value (larger is better).
+
+A name may carry options: ``ours:gp,acquisition=ucb`` or ``smac:retrain_after=1``; a word without "=" is the value of
+the rival's main option. The first ``ask``s return the initial settings, in their order and the same for every rival;
+further ones may be made while earlier ones have no value yet.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import importlib.util
+import json
+from abc import ABC, abstractmethod
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tuun_da.search.optimizer import Optimizer
+from tuun_da.search.space import SearchSpace
+
+Params = dict[str, Any]
+
+
+class Rival(ABC):
+    """An optimizer in a race.
+
+    An adapter gives ``_suggest`` and ``_learn``, which share a *handle*: whatever the optimizer needs to tell its
+    suggestions apart. ``_start`` takes an initial setting instead of a suggestion.
+    """
+
+    def __init__(self, nni_space: Mapping[str, Any], seed: int, initial: Sequence[Mapping[str, Any]]) -> None:
+        self.space = SearchSpace.from_nni(nni_space)
+        self.seed = seed
+        self.initial = [copy.deepcopy(dict(params)) for params in initial]
+        self._left = deque(self.initial)
+        self._running: dict[bytes, deque[Any]] = defaultdict(deque)
+
+    def ask(self) -> Params:
+        if self._left:
+            params = self._left.popleft()
+            handle = self._start(params)
+        else:
+            params, handle = self._suggest()
+        self._running[self.space.key(params)].append(handle)
+        return copy.deepcopy(params)
+
+    def tell(self, params: Mapping[str, Any], value: float) -> None:
+        """A running trial with these ``params`` has finished with ``value``."""
+        handles = self._running.get(self.space.key(params))
+        if not handles:
+            raise ValueError(f"no trial with these parameters is running: {params!r}")
+        self._learn(dict(params), float(value), handles.popleft())
+
+    @property
+    def pending(self) -> int:
+        return sum(map(len, self._running.values()))
+
+    def _require_same(self, asked: Params, initial: Params) -> None:
+        """Raise RuntimeError unless the optimizer begins its own design with the initial setting, to rounding."""
+        if not np.allclose(self.space.encode(asked), self.space.encode(initial), rtol=0.0, atol=1e-9):
+            raise RuntimeError(f"{type(self).__name__} asked for {asked!r} instead of the initial {initial!r}")
+
+    @abstractmethod
+    def _suggest(self) -> tuple[Params, Any]:
+        """Parameters and handle of a new trial."""
+
+    def _start(self, params: Params) -> Any:
+        """The handle of a trial with the initial setting ``params``."""
+        return None
+
+    @abstractmethod
+    def _learn(self, params: Params, value: float, handle: Any) -> None: ...
+
+
+class RandomSearch(Rival):
+    """Draws from the prior that the NNI types declare."""
+
+    def __init__(self, nni_space: Mapping[str, Any], seed: int, initial: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(nni_space, seed, initial)
+        self._rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
+
+    def _suggest(self) -> tuple[Params, Any]:
+        return self.space.sample(1, self._rng)[0], None
+
+    def _learn(self, params: Params, value: float, handle: Any) -> None:
+        pass
+
+
+class Ours(Rival):
+    """tuun_da's Optimizer; every option goes to its constructor."""
+
+    def __init__(
+        self, nni_space: Mapping[str, Any], seed: int, initial: Sequence[Mapping[str, Any]], **options: Any
+    ) -> None:
+        super().__init__(nni_space, seed, initial)
+        options.setdefault("n_initial", max(len(self.initial), 1))
+        self.optimizer = Optimizer(self.space, seed=seed, **options)
+        self._asked = 0
+
+    def _start(self, params: Params) -> Any:
+        self._asked += 1
+        self.optimizer.restore_running(self._asked, params)
+        return self._asked
+
+    def _suggest(self) -> tuple[Params, Any]:
+        self._asked += 1
+        return self.optimizer.ask(self._asked), self._asked
+
+    def _learn(self, params: Params, value: float, handle: Any) -> None:
+        self.optimizer.tell(handle, value)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How to make a rival: its class, the packages that it needs, and the option that a bare word stands for."""
+
+    find: Callable[[], type[Rival]]
+    packages: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    main_option: str | None = None
+
+
+def _lazily(module: str, name: str) -> Callable[[], type[Rival]]:
+    return lambda: getattr(importlib.import_module(f"benchmarks.{module}"), name)
+
+
+RIVALS: Mapping[str, Entry] = {
+    "ours": Entry(lambda: Ours, main_option="surrogate"),
+    "random": Entry(lambda: RandomSearch),
+    "flat_gp": Entry(_lazily("flat_gp", "FlatGP")),
+    "optuna_tpe": Entry(_lazily("adapters", "OptunaTPE"), ("optuna",)),
+    "optuna_tpe_mv": Entry(_lazily("adapters", "OptunaTPE"), ("optuna",), {"multivariate": True}),
+    "optuna_gp": Entry(_lazily("adapters", "OptunaGP"), ("optuna", "torch")),
+    "smac": Entry(_lazily("adapters", "Smac"), ("smac",), main_option="facade"),
+    "smac_bb": Entry(_lazily("adapters", "Smac"), ("smac",), {"facade": "BlackBoxFacade"}),
+    "skopt_rf": Entry(_lazily("adapters", "SkoptForest"), ("skopt",), {"base_estimator": "RF"}),
+    "skopt_et": Entry(_lazily("adapters", "SkoptForest"), ("skopt",), {"base_estimator": "ET"}),
+    "nni_tpe": Entry(_lazily("adapters_nni", "NniTPE"), ("nni",)),
+    "nni_evolution": Entry(_lazily("adapters_nni", "NniEvolution"), ("nni",)),
+}
+
+
+def missing_packages(name: str) -> list[str]:
+    """The packages that the rival ``name`` needs and that are not installed."""
+    entry = _entry(name)
+    return [package for package in entry.packages if importlib.util.find_spec(package) is None]
+
+
+def make_rival(name: str, nni_space: Mapping[str, Any], seed: int, initial: Sequence[Mapping[str, Any]]) -> Rival:
+    """The rival ``name`` (with options, see above). Raises ValueError for one that is not known."""
+    entry = _entry(name)
+    return entry.find()(nni_space, seed, initial, **{**entry.options, **_options(name, entry)})
+
+
+def _entry(name: str) -> Entry:
+    base = name.split(":", 1)[0]
+    if base not in RIVALS:
+        raise ValueError(f"optimizer must be one of {', '.join(RIVALS)}; got {base!r}")
+    return RIVALS[base]
+
+
+def _options(name: str, entry: Entry) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for part in filter(None, name.partition(":")[2].split(",")):
+        key, equals, text = part.partition("=")
+        if not equals:
+            if entry.main_option is None:
+                raise ValueError(f"option {part!r} of {name!r} must have the form name=value")
+            key, text = entry.main_option, key
+        try:
+            options[key] = json.loads(text)
+        except json.JSONDecodeError:
+            options[key] = text
+    return options

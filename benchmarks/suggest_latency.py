@@ -1,0 +1,142 @@
+"""Seconds for one suggestion on one core, and the peak memory, after 60, 300 and 1,000 trials on the policy space.
+
+    python -m benchmarks.suggest_latency [--cases ours:gp ours:forest optuna_gp smac:retrain_after=1] [--report]
+
+Each case (optimizer, number of trials) runs in a process of its own: all but the last trials are told as initial ones,
+then some suggestions are timed, each with the learning of the value before it. One suggestion comes first as a warm-up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import race
+from benchmarks.rivals import make_rival, missing_packages
+from tuun_da.search.space import SearchSpace
+
+HERE = Path(__file__).parent
+CASES = ["ours:gp", "ours:forest", "ours:stan_gp", "optuna_gp", "smac:retrain_after=1", "smac", "flat_gp"]
+TRIALS = (60, 300, 1000)
+
+
+def measure(name: str, trials: int, suggestions: int, seconds: float) -> dict[str, Any]:
+    """Up to ``suggestions`` timed ones, fewer once they have taken ``seconds``."""
+    warnings.simplefilter("ignore")
+    nni_space = json.loads((race.ROOT / "search_spaces" / "tuun.json").read_text())
+    space, rng = SearchSpace.from_nni(nni_space), np.random.default_rng(0)
+    before = _peak_megabytes()
+    rival = make_rival(name, nni_space, 0, space.sample(trials - 1, rng))
+
+    def value(params: dict[str, Any]) -> float:
+        """Cheap, with a structure to learn and noise: the share of geometric operations, as strong as they are."""
+        places = [(i, j) for i in range(1, 6) for j in (1, 2)]
+        good = ("rotate", "translateX", "translateY", "shearX", "randomHorizontalFlip")
+        strength = sum(params[f"prob{i}_{j}"] for i, j in places if params[f"operation{i}_{j}"] in good)
+        return float(0.6 + 0.02 * np.tanh(strength / 2) + 0.003 * rng.standard_normal())
+
+    for _ in range(trials - 1):
+        params = rival.ask()
+        rival.tell(params, value(params))
+    taken: list[float] = []
+    while len(taken) < suggestions + 1 and sum(taken) < seconds:
+        begin = time.perf_counter()
+        params = rival.ask()
+        asked = time.perf_counter() - begin
+        told = value(params)
+        begin = time.perf_counter()
+        rival.tell(params, told)
+        taken.append(asked + time.perf_counter() - begin)
+    timed = taken[1:] or taken
+    return {
+        "optimizer": name,
+        "trials": trials,
+        "median_seconds": float(np.median(timed)),
+        "mean_seconds": float(np.mean(timed)),  # of smac, one in 8 suggestions costs and the others are free
+        "quartiles_seconds": [float(q) for q in np.quantile(timed, (0.25, 0.75))],
+        "suggestions": len(timed),
+        "warmed_up": len(taken) > 1,
+        "peak_megabytes": round(_peak_megabytes()),
+        "megabytes_before": round(before),
+    }
+
+
+def _peak_megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def report(result: dict[str, Any]) -> str:
+    lines = [
+        "| optimizer | trials | seconds: median (quartiles) | mean | n | peak memory, MB |",
+        "|---|---|---|---|---|---|",
+    ]
+    for case in result["cases"]:
+        if "error" in case:
+            lines.append(f"| {case['optimizer']} | {case['trials']} | {case['error']} | | | |")
+            continue
+        low, high = case["quartiles_seconds"]
+        lines.append(
+            f"| {case['optimizer']} | {case['trials']} | {case['median_seconds']:.3f} ({low:.3f} to {high:.3f}) | "
+            f"{case['mean_seconds']:.3f} | "
+            f"{case['suggestions']} | {case['peak_megabytes']} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", default=CASES)
+    parser.add_argument("--trials", nargs="+", type=int, default=list(TRIALS))
+    parser.add_argument("--suggestions", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=120.0, help="no further suggestion after that many seconds")
+    parser.add_argument("--limit", type=float, default=1800.0, help="seconds, after which a case is given up")
+    parser.add_argument("--results", type=Path, default=HERE / "results" / "suggest_latency.json")
+    parser.add_argument("--report", action="store_true", help="only print the table of the results")
+    parser.add_argument("--one", nargs=2, metavar=("OPTIMIZER", "TRIALS"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.report:
+        print(report(json.loads(options.results.read_text())))
+        return
+    if options.one:
+        print(json.dumps(measure(options.one[0], int(options.one[1]), options.suggestions, options.seconds)))
+        return
+    one_core = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    cases = []
+    for name in options.cases:
+        for trials in options.trials:
+            case = {"optimizer": name, "trials": trials}
+            command = [sys.executable, "-m", "benchmarks.suggest_latency", "--one", name, str(trials)]
+            command += ["--suggestions", str(options.suggestions), "--seconds", str(options.seconds)]
+            if missing_packages(name):
+                cases.append(case | {"error": f"{', '.join(missing_packages(name))} not installed"})
+                continue
+            try:
+                done = subprocess.run(
+                    command, cwd=race.ROOT, env={**os.environ, **one_core}, capture_output=True, text=True,
+                    timeout=options.limit, check=False,
+                )  # fmt: skip
+            except subprocess.TimeoutExpired:
+                cases.append(case | {"error": f"not done after {options.limit:g} s"})
+                continue
+            text = done.stdout.strip().splitlines()
+            error = (done.stderr.strip().splitlines() or ["no output"])[-1]
+            cases.append(json.loads(text[-1]) if done.returncode == 0 and text else case | {"error": error})
+            print(cases[-1], flush=True)
+    result = {"space": "search_spaces/tuun.json", "cases": cases, "load": os.getloadavg(), **race.conditions()}
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    options.results.write_text(json.dumps(result, indent=1) + "\n")
+    print(report(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""What an experiment knows before its first trial, read from files once and kept in its journal from then on.
+
+So an experiment that is resumed, or looked at elsewhere, needs no file but its journal.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tuun_da.errors import ConfigError, TuunDaError
+from tuun_da.known_policies import KNOWN_POLICIES
+from tuun_da.operations import Operation, SubPolicy
+from tuun_da.policy_format import PolicyRecord
+from tuun_da.probe_format import ProbeRecord
+from tuun_da.search.history import TrialState, read_journal
+from tuun_da.search.initial_policies import settings_of_policy
+from tuun_da.search.space import SearchSpace
+from tuun_da.search.transfer import EarlierExperiment
+
+KNOWN = "known"
+"""The key of the journal's settings under which it is kept."""
+JOURNAL_PLACES = ("journal.jsonl", "checkpoint/journal.jsonl")  # in the folder of an experiment
+
+
+T = TypeVar("T")
+
+
+def read_known(
+    probe: str | None, initial: Sequence[str], warm_start: Sequence[str], *, folders: Sequence[Path] = (Path(),)
+) -> dict[str, Any]:
+    """What these files hold, as JSON; relative names are looked for in ``folders``, one after the other.
+
+    Without any folder, relative names are refused. Raises ConfigError that names the argument and the file.
+    """
+    known: dict[str, Any] = {}
+    if probe is not None:
+        known["probe"] = _read("probe", probe, folders, _probe_text)
+    if initial:
+        known["initial"] = [[name, _read("initial", name, folders, _sub_policies)] for name in initial]
+    if warm_start:
+        known["warm_start"] = [[name, _read("warm_start", name, folders, _finished)] for name in warm_start]
+    return known
+
+
+def optimizer_arguments(known: Mapping[str, Any], space: SearchSpace) -> dict[str, Any]:
+    """What ``read_known`` gave as arguments of Optimizer. Raises SearchSpaceError for policies that do not fit."""
+    arguments: dict[str, Any] = {}
+    if "probe" in known:
+        arguments["probe"] = ProbeRecord.from_json(known["probe"])
+    initial = []
+    for name, lists in known.get("initial", ()):
+        sub_policies = [SubPolicy(tuple(Operation(*operation) for operation in operations)) for operations in lists]
+        initial += settings_of_policy(space, name, sub_policies)
+    earlier = [
+        EarlierExperiment(name, [params for params, _ in trials], [value for _, value in trials])
+        for name, trials in known.get("warm_start", ())
+    ]
+    return arguments | {"initial": initial, "earlier": earlier}
+
+
+def _read(argument: str, name: str, folders: Sequence[Path], read: Callable[[str], T]) -> T:
+    places = [str(folder / name) for folder in folders]
+    try:
+        if argument == "initial" and name in KNOWN_POLICIES:
+            return read(name)
+        if not places and not os.path.isabs(name):
+            raise ConfigError("there is no folder for relative names here, so the whole path is needed")
+        return read(next((place for place in places if os.path.exists(place)), places[0] if places else name))
+    except TuunDaError as error:
+        raise ConfigError(f"{argument}: {name!r} cannot be used: {error}") from None
+
+
+def _probe_text(name: str) -> str:
+    return ProbeRecord.load(name).to_json()
+
+
+def _sub_policies(name: str) -> list[list[list[Any]]]:
+    """A policy by its name or file, as lists."""
+    if name in KNOWN_POLICIES:
+        sub_policies = KNOWN_POLICIES[name]
+    elif os.path.exists(name):
+        sub_policies = PolicyRecord.load(name).sub_policies
+    else:
+        raise ConfigError(f"it is none of {', '.join(KNOWN_POLICIES)}, and there is no such file")
+    return [[[o.type, o.probability, o.magnitude] for o in sub_policy.operations] for sub_policy in sub_policies]
+
+
+def _finished(name: str) -> list[list[Any]]:
+    """Parameters and values of the finished trials of a journal, or of the experiment in a folder; larger is better."""
+    path = Path(name)
+    if path.is_dir():
+        places = [path / place for place in JOURNAL_PLACES]
+        path = next((place for place in places if place.is_file()), places[0])
+    content = read_journal(path)
+    sign = 1.0 if content.maximize else -1.0
+    return [
+        [dict(trial.parameters), sign * trial.value]
+        for trial in content.trials
+        if trial.state is TrialState.SUCCEEDED and trial.value is not None
+    ]

@@ -1,0 +1,46 @@
+"""The progress of work whose length is known, as a bar on a terminal and as a few lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO
+
+WIDTH = 24  # of the bar, in characters
+LINES = 5  # where there is no terminal: one at the start, and one for each fifth
+
+
+class ProgressBar:
+    """Shows how much is done, and an estimate of the time left. One stage of the work comes after the other."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = sys.stdout if stream is None else stream
+        self._stage: str | None = None
+        self._began = 0.0
+        self._n_lines = 0
+        self._line_open = False
+
+    def show(self, stage: str, done: int, total: int, unit: str) -> None:
+        """``done`` of ``total`` ``unit`` of the ``stage``, the first time with the ``done`` that it starts from."""
+        if stage != self._stage:
+            self.close()
+            self._stage, self._began, self._n_lines = stage, time.monotonic(), 0
+        text = f"{done} of {total} {unit}"
+        if 0 < done < total:
+            text += f", about {(time.monotonic() - self._began) / done * (total - done):.0f} s left"
+        if self._stream.isatty():
+            filled = WIDTH * done // total
+            bar = f"[{'#' * filled}{'.' * (WIDTH - filled)}]"
+            print(f"\r{f'{stage} {bar} {text}':<90}", end="", file=self._stream, flush=True)
+            self._line_open = True
+            if done == total:
+                self.close()
+        elif done * LINES // total + 1 > self._n_lines:
+            print(f"{stage}: {text}", file=self._stream, flush=True)
+            self._n_lines = done * LINES // total + 1
+
+    def close(self) -> None:
+        """End the line, so that what follows starts on one of its own."""
+        if self._line_open:
+            print(file=self._stream, flush=True)
+            self._line_open = False
