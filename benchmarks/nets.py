@@ -46,8 +46,8 @@ def steel_reference_net(*, num_classes: int, channels: int, image_size: int) -> 
 
 
 def cifar10_net(*, num_classes: int, channels: int, image_size: int) -> nn.Sequential:
-    return plain_net(num_classes=num_classes, channels=channels, layers=(32, POOL, 64, POOL, 128))
+    return plain_net(num_classes=num_classes, channels=channels, layers=(16, POOL, 32, POOL, 64))
 
 
 def cifar10_reference_net(*, num_classes: int, channels: int, image_size: int) -> nn.Sequential:
-    return plain_net(num_classes=num_classes, channels=channels, layers=(64, POOL, 128, POOL, 256))
+    return plain_net(num_classes=num_classes, channels=channels, layers=(32, POOL, 64, POOL, 128))

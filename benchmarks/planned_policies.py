@@ -22,6 +22,8 @@ SUB_POLICIES = 5
 OPERATIONS = 2  # of a sub-policy; both as in search_spaces/tuun.json
 DECIMALS = 3  # of probabilities and magnitudes, so that the files of results stay small and exact
 
+KNOWN = ("none", "etp", "autoaugment-cifar10", "autoaugment-svhn")  # by name, because the plan must never change
+
 Parameters = dict[str, Any]
 
 
@@ -132,7 +134,8 @@ def structured_policies() -> Iterator[tuple[str, Parameters]]:
         pairs = [crop, flip] * 3 + [crop, (kind, 0.5, 0.5)] * 2
         yield f"structured-crop-flip-{kind}", policy_of(pairs)
 
-    for name, sub_policies in KNOWN_POLICIES.items():
+    for name in KNOWN:
+        sub_policies = KNOWN_POLICIES[name]
         for i in range(0, len(sub_policies), SUB_POLICIES):
             triples = [
                 (operation.type, operation.probability, operation.magnitude)

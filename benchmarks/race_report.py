@@ -81,7 +81,7 @@ def table(curves: Curves, figure: str, reference: str) -> str:
     means = [float(np.mean(list(found.values()))) for found in rivals if found]
     target = max(means) if means else None
     head = ["optimizer", "seeds", *(f"after {n}" for n in columns), f"less {reference}, after {columns[-1]}"]
-    head += ["last ten proposals", "s a suggestion", f"reaches the best rival's {BUDGET}-trial value after"]
+    head += ["last ten proposals", "CPU s a suggestion", f"reaches the best rival's {BUDGET}-trial value after"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     order = sorted(curves, key=lambda name: -_mean(values_at(curves[name], figure, columns[-1])))
     for name in order:
@@ -92,7 +92,7 @@ def table(curves: Curves, figure: str, reference: str) -> str:
             cells.append(f"{_mean(found):.3f} ± {_error(found):.3f}" if found else "")
         cells.append(_difference(runs, curves.get(reference, {}), figure, columns[-1]))
         cells.append(f"{np.mean([record['last_ten'][-1] for record in runs.values()]):.3f}")
-        cells.append(f"{np.median([record['seconds_per_suggestion'] for record in runs.values()]):.3f}")
+        cells.append(f"{np.median([record['mean_cpu_seconds_per_suggestion'] for record in runs.values()]):.3f}")
         cells.append(_reaches(runs, figure, target))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

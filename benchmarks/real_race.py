@@ -211,7 +211,7 @@ def main() -> None:
     if options.report:
         print(report(results, options.reference))
         return
-    os.environ["OMP_NUM_THREADS"] = "1"  # for the workers, which are new processes
+    os.environ.update(race.ONE_CORE)  # for the workers, which are new processes
     settings = Settings(
         options.setting,
         results,

@@ -90,23 +90,23 @@ SETTINGS: Mapping[str, Setting] = {
         Setting(
             name="cifar10",
             archive_folder="train",
-            train_per_class=300,
+            train_per_class=200,
             validation_images=5000,
             test_size=10,
             image_size=16,
             net="cifar10_net",
             passes=30,
-            batch_size=100,
-            learning_rate=0.2,
+            batch_size=50,
+            learning_rate=0.1,
         ),
     )
 }
 """The settings by name."""
 
 REFERENCES: Mapping[str, Setting] = {
-    "digits": replace(SETTINGS["digits"], net="digits_reference_net", passes=1000),
-    "steel": replace(SETTINGS["steel"], net="steel_reference_net", passes=800),
-    "cifar10": replace(SETTINGS["cifar10"], net="cifar10_reference_net", passes=150),
+    "digits": replace(SETTINGS["digits"], net="digits_reference_net", passes=600),
+    "steel": replace(SETTINGS["steel"], net="steel_reference_net", passes=600),
+    "cifar10": replace(SETTINGS["cifar10"], net="cifar10_reference_net", passes=120),
 }
 """For each setting the same images with a wider net and a training as long as a user would make it."""
 

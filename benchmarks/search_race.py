@@ -125,8 +125,7 @@ def main() -> None:
     for task in left:
         problem_of(task.problem, places)  # fits what is not in the cache, before the workers look
     begun = time.perf_counter()
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"  # for the workers, which are new processes: a run is on one core
+    os.environ.update(race.ONE_CORE)  # for the workers, which are new processes
     with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
         futures = {pool.submit(do, task, places): task for task in left}
         for number, future in enumerate(as_completed(futures), 1):

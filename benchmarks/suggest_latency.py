@@ -14,7 +14,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -48,24 +47,24 @@ def measure(name: str, trials: int, suggestions: int, seconds: float) -> dict[st
     for _ in range(trials - 1):
         params = rival.ask()
         rival.tell(params, value(params))
-    taken: list[float] = []
-    while len(taken) < suggestions + 1 and sum(taken) < seconds:
-        begin = time.perf_counter()
-        params = rival.ask()
-        asked = time.perf_counter() - begin
+    clocks: list[race.Clock] = []
+    while len(clocks) < suggestions + 1 and sum(clock.seconds for clock in clocks) < seconds:
+        clocks.append(race.Clock())
+        with clocks[-1]:
+            params = rival.ask()
         told = value(params)
-        begin = time.perf_counter()
-        rival.tell(params, told)
-        taken.append(asked + time.perf_counter() - begin)
-    timed = taken[1:] or taken
+        with clocks[-1]:
+            rival.tell(params, told)
+    timed = [clock.seconds for clock in clocks[1:] or clocks]
     return {
         "optimizer": name,
         "trials": trials,
         "median_seconds": float(np.median(timed)),
         "mean_seconds": float(np.mean(timed)),  # of smac, one in 8 suggestions costs and the others are free
         "quartiles_seconds": [float(q) for q in np.quantile(timed, (0.25, 0.75))],
+        "median_cpu_seconds": float(np.median([clock.cpu_seconds for clock in clocks[1:] or clocks])),
         "suggestions": len(timed),
-        "warmed_up": len(taken) > 1,
+        "warmed_up": len(clocks) > 1,
         "peak_megabytes": round(_peak_megabytes()),
         "megabytes_before": round(before),
     }
@@ -76,19 +75,17 @@ def _peak_megabytes() -> float:
 
 
 def report(result: dict[str, Any]) -> str:
-    lines = [
-        "| optimizer | trials | seconds: median (quartiles) | mean | n | peak memory, MB |",
-        "|---|---|---|---|---|---|",
-    ]
+    head = ["optimizer", "trials", "seconds: median (quartiles)", "mean", "CPU s: median", "n", "peak memory, MB"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for case in result["cases"]:
         if "error" in case:
-            lines.append(f"| {case['optimizer']} | {case['trials']} | {case['error']} | | | |")
+            lines.append(f"| {case['optimizer']} | {case['trials']} | {case['error']} | | | | |")
             continue
         low, high = case["quartiles_seconds"]
         lines.append(
             f"| {case['optimizer']} | {case['trials']} | {case['median_seconds']:.3f} ({low:.3f} to {high:.3f}) | "
             f"{case['mean_seconds']:.3f} | "
-            f"{case['suggestions']} | {case['peak_megabytes']} |"
+            f"{case['median_cpu_seconds']:.3f} | {case['suggestions']} | {case['peak_megabytes']} |"
         )
     return "\n".join(lines)
 
@@ -110,7 +107,6 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(options.one[0], int(options.one[1]), options.suggestions, options.seconds)))
         return
-    one_core = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     cases = []
     for name in options.cases:
         for trials in options.trials:
@@ -122,7 +118,7 @@ def main() -> None:
                 continue
             try:
                 done = subprocess.run(
-                    command, cwd=race.ROOT, env={**os.environ, **one_core}, capture_output=True, text=True,
+                    command, cwd=race.ROOT, env={**os.environ, **race.ONE_CORE}, capture_output=True, text=True,
                     timeout=options.limit, check=False,
                 )  # fmt: skip
             except subprocess.TimeoutExpired:

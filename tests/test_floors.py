@@ -53,6 +53,8 @@ DOORS = {
     "torch": ("tuun_da/augment/", "tuun_da/training/", "tuun_da/engines/confirm.py"),
     "torchvision": ("tuun_da/training/",),
     "PIL": ("tuun_da/training/",),
+    "stan": ("tuun_da/search/stan_worker.py",),
+    "httpstan": ("tuun_da/search/stan_worker.py",),
     "nni": ("tuun_da/engines/nni_tuner.py", "tuun_da/engines/nni_experiment.py", "trials/train.py"),
     "psutil": ("tuun_da/engines/nni_tuner.py", "tuun_da/engines/nni_experiment.py"),
     "matplotlib": ("tuun_da/report/",),

@@ -12,8 +12,8 @@ from tuun_da.operations import OPERATION_TYPES
 ORACLES = {"autoaugment-cifar10": AutoAugmentPolicy.CIFAR10, "autoaugment-svhn": AutoAugmentPolicy.SVHN}
 
 
-def test_every_known_policy_has_an_oracle():
-    assert set(KNOWN_POLICIES) == set(ORACLES)
+def test_every_published_policy_has_an_oracle():
+    assert set(KNOWN_POLICIES) - {"none", "etp"} == set(ORACLES)
 
 
 @pytest.mark.parametrize("name", ORACLES)

@@ -133,7 +133,7 @@ def test_the_report_pairs_by_seed_and_moves_a_curve_by_its_probe(tmp_path):
     def record(name, seed, value):
         figures = {figure: [value, value + 1] for figure in ("lucky", "recommended", "best_true", "last_ten")}
         known = {"optimizer": name, "problem": "toy", "trials": 60, "concurrency": 1, "seed": seed}
-        return known | {"trials_at": [30, 60], "seconds_per_suggestion": 0.1} | figures
+        return known | {"trials_at": [30, 60], "mean_cpu_seconds_per_suggestion": 0.1} | figures
 
     records = [record("random", s, s) for s in range(4)] + [record("ours:gp", s, s + 0.5) for s in range(4)]
     text = race_report.write_report(records, tmp_path / "race.jsonl", "random", {"ours:gp": 5})

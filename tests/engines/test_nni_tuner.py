@@ -455,7 +455,7 @@ def test_a_result_from_elsewhere_that_cannot_be_used_harms_no_other(nni, entry):
         ({"sed": 1, "nonsense": 2}, "no argument 'nonsense'. the tuner has no argument 'sed'; did you mean 'seed'?"),
         ({"optimize_mode": "max"}, "optimize_mode must be one of maximize, minimize; got 'max'"),
         ({"optimize_mode": None}, "optimize_mode must"),
-        ({"surrogate": "tpe"}, "surrogate must be one of gp, forest, random; got 'tpe'"),
+        ({"surrogate": "tpe"}, "surrogate must be one of gp, stan_gp, forest, random; got 'tpe'"),
         ({"surrogate": ["gp"]}, "surrogate must"),
         ({"acquisition": "ei"}, "acquisition must be one of logei, ucb, pi, thompson; got 'ei'"),
         ({"acquisition": {}}, "acquisition must"),

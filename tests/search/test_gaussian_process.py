@@ -164,6 +164,56 @@ def test_jitter_makes_a_singular_matrix_factorable_and_no_jitter_is_added_to_a_g
         cholesky(np.array([[1.0, 2.0], [2.0, 1.0]]), 0.0)
 
 
+def exact_posterior(process, points, values, hyperparameters, new):
+    """Mean (m,) and covariance (m, m) of f at new points, by the textbook's formula."""
+    theta, (signal, noise) = hyperparameters[:-2], np.exp(hyperparameters[-2:])
+    location, scale = location_and_scale(values)
+    x = process.kernel.features(np.concatenate([points, new]))
+    k = signal * process.kernel.matrix(theta, x, x)
+    n = len(points)
+    gain = k[n:, :n] @ np.linalg.inv(k[:n, :n] + noise * np.eye(n))
+    return location + gain @ (values - location), scale**2 * (k[n:, n:] - gain @ k[:n, n:])
+
+
+@pytest.mark.parametrize("space", [MIXED, SearchSpace.from_nni(policy_json(2, 1))], ids=["mixed", "policy"])
+def test_samples_have_the_mean_and_the_covariance_of_the_posterior(space):
+    rng = np.random.default_rng(0)
+    points, values = data(space, 8)
+    new = np.concatenate([space.sample_points(4, rng), points[:1]])
+    process = process_of(space)
+    posterior = process.posterior(points, values, [process.prior_mean])
+    samples = np.array([posterior.sample(new, rng) for _ in range(3000)])
+    mean, covariance = exact_posterior(process, points, values, process.prior_mean, new)
+    np.testing.assert_allclose(posterior.predict(new).mean[0], mean, atol=1e-8)
+    largest = np.sqrt(np.max(np.diag(covariance)))
+    np.testing.assert_allclose(samples.mean(axis=0), mean, atol=0.06 * largest)
+    np.testing.assert_allclose(np.cov(samples.T), covariance, atol=0.08 * largest**2)
+    assert np.max(np.abs(covariance - np.diag(np.diag(covariance)))) > 0.1 * largest**2  # they hang together
+
+
+def test_a_sample_is_of_one_of_the_draws_of_hyperparameters():
+    points, values = data(REALS, 12)
+    process = process_of(REALS)
+    sure, unsure = process.prior_mean.copy(), process.prior_mean.copy()
+    sure[-2], unsure[-2] = -12.0, 2.0  # signal variance
+    new = REALS.sample_points(3, np.random.default_rng(1))
+    both = process.posterior(points, values, [sure, unsure])
+    samples = np.array([both.sample(new, np.random.default_rng(seed)) for seed in range(300)])
+    near_the_mean = np.all(np.abs(samples - np.mean(values)) < 0.03 * np.std(values), axis=1)
+    assert 0.4 < np.mean(near_the_mean) < 0.6
+
+
+def test_samples_at_equal_points_are_equal_and_the_generator_decides():
+    points, values = data(MIXED, 10)
+    posterior = process_of(MIXED).fit(points, values, np.random.default_rng(0))
+    new = np.repeat(MIXED.sample_points(3, np.random.default_rng(1)), 200, axis=0)
+    first, again, other = (posterior.sample(new, np.random.default_rng(seed)) for seed in (4, 4, 5))
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, other)
+    spread = np.ptp(first.reshape(3, 200), axis=1)
+    assert np.all(spread < 0.01 * np.std(values))
+
+
 def geometric_strength(space, points):
     """A truth that is the same for every order of the sub-policies: more of mild geometry, less of inverting."""
     values = np.zeros(len(points))

@@ -351,7 +351,7 @@ def test_what_callers_do_with_parameters_changes_nothing_inside():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"surrogate": "gpp"}, "surrogate must be one of gp, forest, random; got 'gpp'"),
+        ({"surrogate": "gpp"}, "surrogate must be one of gp, stan_gp, forest, random; got 'gpp'"),
         ({"surrogate": None}, "surrogate must be one of"),
         ({"surrogate": ["gp"]}, "surrogate must be one of"),
         ({"acquisition": "ei"}, "acquisition must be one of logei, ucb, pi, thompson; got 'ei'"),

@@ -10,6 +10,7 @@ import pytest
 from nni_spaces import EVERY_TYPE_JSON, MIXED_JSON, UNIT, policy_json
 
 from tuun_da.errors import ConfigError
+from tuun_da.search import stan_gp
 from tuun_da.search.forest import LEAST_VARIANCE, RandomForest
 from tuun_da.search.space import SearchSpace
 from tuun_da.search.surrogate import SURROGATES, make_surrogate
@@ -28,14 +29,30 @@ def objective(points):
     return 5 + 2 * points[:, 0] - (points[:, -1] - 0.3) ** 2
 
 
-@pytest.fixture(params=sorted(SURROGATES))
-def name(request):
-    return request.param
+# Each fit of stan_gp starts a process. In all kinds of spaces, test_stan_gp.py compares its model with gp's.
+SPACES_OF = {"stan_gp": ("mixed", "policy")}
 
 
-@pytest.fixture(params=sorted(SPACES))
+def pytest_generate_tests(metafunc):
+    """Every test runs with every surrogate, and where it asks for a space, in every one of that surrogate's."""
+    if "space" in metafunc.fixturenames:
+        pairs = [(name, space) for name in SURROGATES for space in SPACES_OF.get(name, SPACES)]
+        metafunc.parametrize(("name", "space"), pairs, indirect=["space"])
+    elif "name" in metafunc.fixturenames:
+        metafunc.parametrize("name", list(SURROGATES))
+
+
+@pytest.fixture
 def space(request):
     return SearchSpace.from_nni(SPACES[request.param])
+
+
+@pytest.fixture(autouse=True)
+def _short_chains(monkeypatch):
+    """Chains for tests of what every surrogate does, not of how well NUTS samples."""
+    monkeypatch.setattr(stan_gp, "WARMUP", 100)
+    monkeypatch.setattr(stan_gp, "SAMPLES", 60)
+    monkeypatch.setattr(stan_gp, "LARGEST_R_HAT", np.inf)
 
 
 def fitted(name, space, n=20, seed=0, values=None):
@@ -92,7 +109,7 @@ def test_it_is_surer_where_it_has_seen_values(name):
     posterior = make_surrogate(name, space).fit(points, values, np.random.default_rng(0))
     far = np.array([[0.9, 0.9], [1.0, 0.8]])
     # the variance of a forest's leaf has a floor; a GP's has only the noise
-    share = {"gp": 0.5, "forest": 0.6}[name]
+    share = {"gp": 0.5, "stan_gp": 0.5, "forest": 0.6}[name]
     assert posterior.predict(points).std.mean() < share * posterior.predict(far).std.mean()
 
 
@@ -126,7 +143,7 @@ def test_conditioning_moves_the_mean_towards_what_came(name):
 
 def test_an_unknown_name_is_refused():
     space = SearchSpace.from_nni(MIXED_JSON)
-    with pytest.raises(ConfigError, match="surrogate must be one of gp, forest; got 'tpe'"):
+    with pytest.raises(ConfigError, match="surrogate must be one of gp, stan_gp, forest; got 'tpe'"):
         make_surrogate("tpe", space)
 
 

@@ -14,8 +14,6 @@ again and again is left alone.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from tuun_da.search.domains import Floats
@@ -30,12 +28,11 @@ class FailureModel:
 
     def __init__(self, kernel: Kernel, succeeded: Floats, failed: Floats) -> None:
         self._kernel, self._failures = kernel, len(failed)
-        self._theta = kernel.prior_mean - math.log(2)
         self._trials = kernel.features(np.concatenate([failed, succeeded]))
         self._rate = len(failed) / (2 + len(failed) + len(succeeded))
 
     def log_success(self, points: Floats) -> Floats:
         """Logarithm (n,) of the chance that a trial at each of points (n, d) succeeds."""
-        weights = self._kernel.matrix(self._theta, self._kernel.features(points), self._trials)
+        weights = self._kernel.nearness(self._kernel.features(points), self._trials)
         failed = self._rate + np.sum(weights[:, : self._failures], axis=1)
         return np.asarray(np.log1p(-failed / (1 + np.sum(weights, axis=1))))

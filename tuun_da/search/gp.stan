@@ -4,7 +4,7 @@
 //
 // Hyperparameters, in this order: log length scales of the policy's blocks, of the real and of the categorical columns;
 // logit t of real and categorical columns, if there are both; logit t of the policy and the rest, if there are both;
-// log v of the trends; log signal variance; log noise variance.
+// log v of the policy's linear part; log v of the trends; log signal variance; log noise variance.
 
 functions {
   vector squared_exponential(vector squared) {
@@ -45,6 +45,7 @@ transformed data {
   int has_rest = real_scales + categorical_scales > 0;
   int entries = (n * (n + 1)) %/% 2; // of the lower triangle, with the diagonal
   matrix[entries, policy_scales] policy_squares = rep_matrix(0, entries, policy_scales);
+  matrix[entries, policy_scales] policy_products = rep_matrix(0, entries, policy_scales);
   matrix[entries, real_scales] real_squares = rep_matrix(0, entries, real_scales);
   matrix[entries, categorical_scales] mismatches = rep_matrix(0, entries, categorical_scales);
   matrix[entries, trends] trend_products;
@@ -60,6 +61,9 @@ transformed data {
         place[(i - 1) * n + j] = e;
         for (f in 1 : features) {
           squares[scale[f]] += square(x[i, f] - x[j, f]);
+          if (scale[f] <= policy_scales) {
+            policy_products[e, scale[f]] += x[i, f] * x[j, f];
+          }
         }
         policy_squares[e] = head(squares, policy_scales);
         real_squares[e] = head(tail(squares, real_scales + categorical_scales), real_scales);
@@ -96,9 +100,10 @@ model {
   }
   if (policy_scales > 0) {
     vector[entries] policy = squared_exponential(policy_squares * head(weights, policy_scales));
+    next += has_rest + 1;
+    policy += exp(hyperparameters[next]) * (policy_products * head(weights, policy_scales));
     if (has_rest) {
-      next += 1;
-      k = blend(policy, k, hyperparameters[next]);
+      k = blend(policy, k, hyperparameters[next - 1]);
     } else {
       k = policy;
     }

@@ -40,6 +40,11 @@ class Kernel(Protocol):
     prior_mean: Floats
     prior_std: Floats
 
+    @property
+    def of_trainings(self) -> bool:
+        """Whether what is modelled is the score of trainings, which is known to be noisy."""
+        ...
+
     def features(self, points: Floats) -> Any:
         """The features of points (n, d) of the space."""
         ...
@@ -54,6 +59,10 @@ class Kernel(Protocol):
 
     def matrix_and_pullback(self, theta: Floats, x: Any) -> tuple[Floats, Callable[[Floats], Floats]]:
         """k (n, n) between the points of x, and the map from a symmetric w (n, n) to sum_ij w_ij dk_ij/dtheta (p,)."""
+        ...
+
+    def nearness(self, a: Any, b: Any) -> Floats:
+        """From 0, far apart, to 1, the same (n, m), with half of the length scales that the prior expects."""
         ...
 
 
@@ -74,6 +83,8 @@ class MixedKernel:
     LogNormal(m, sqrt(3)) at l, with m = sqrt(2) + log(d) / 2, is as a function of
     log l, up to a factor, that of a normal around m - 3.
     """
+
+    of_trainings = False
 
     def __init__(self, columns: Sequence[Column], chosen: Sequence[int] | None = None) -> None:
         chosen = range(len(columns)) if chosen is None else chosen
@@ -141,6 +152,10 @@ class MixedKernel:
             return np.concatenate(parts)
 
         return k, pullback
+
+    def nearness(self, a: Features, b: Features) -> Floats:
+        """From 0, far apart, to 1, the same (n, m), with half of the length scales that the prior expects."""
+        return self.matrix(self.prior_mean - math.log(2), a, b)
 
     def _real_scales(self, theta: Floats) -> Floats:
         return np.exp(theta[: len(self._real)])

@@ -1,7 +1,7 @@
 """The optimizer as one call, for any function of parameters and any NNI search space.
 
-    result = tuun_da.minimize(lambda p: (p["x"] - 2) ** 2, {"x": {"_type": "uniform", "_value": [-5, 5]}}, n_trials=20)
-    result.best.params, result.best.value
+result = tuun_da.minimize(lambda p: (p["x"] - 2) ** 2, {"x": {"_type": "uniform", "_value": [-5, 5]}}, n_trials=20)
+result.best.params, result.best.value
 """
 
 from __future__ import annotations

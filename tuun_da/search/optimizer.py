@@ -29,6 +29,7 @@ from tuun_da.search.domains import Floats, finite_number
 from tuun_da.search.initial_design import latin_hypercube
 from tuun_da.search.knowledge import Knowledge
 from tuun_da.search.maximize import draw_new_point
+from tuun_da.search.outcomes import drawn_in
 from tuun_da.search.space import SearchSpace
 from tuun_da.search.suggest import Suggester, Trials, posterior_mean
 from tuun_da.search.surrogate import SURROGATES, make_surrogate
@@ -54,9 +55,9 @@ class Observation:
 class Optimizer:
     """Bayesian optimization over ``space``.
 
-    ``surrogate`` is "gp", "forest" or "random": pure random search, which draws every setting from the prior and has a
-    "gp" only to recommend. With the others, the first ``n_initial`` trials, counting running ones and those from
-    elsewhere, come from a Latin hypercube, and further ones as long as there is no observation.
+    ``surrogate`` is "gp", "stan_gp", "forest" or "random": pure random search, which draws every setting from the prior
+    and has a "gp" only to recommend. With the others, the first ``n_initial`` trials, counting running ones and those
+    from elsewhere, come from a Latin hypercube, and further ones as long as there is no observation.
 
     ``acquisition`` is "logei", "ucb" (``beta`` standard deviations above the mean, 2 by default), "pi" or "thompson".
     ``seed`` None is a fresh one. ``probe`` is used if the space has a policy. ``initial`` settings are proposed first,
@@ -204,7 +205,9 @@ class Optimizer:
         if not self._observations:
             raise TuunDaError("a recommendation needs at least one finished trial, got none")
         points, values = self._data()
-        means = posterior_mean(self._surrogate.fit(points, values, self._generator(_RECOMMEND, 0)), points)
+        means = posterior_mean(
+            self._surrogate.fit(points, drawn_in(values)(values), self._generator(_RECOMMEND, 0)), points
+        )
         best = max(range(len(means)), key=lambda i: (means[i], values[i]))
         return copy.deepcopy(dict(self._observations[best].params))
 

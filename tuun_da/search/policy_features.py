@@ -8,17 +8,15 @@ et al. 2020, a kernel of the distance between mean embeddings).
 Notation: n policies; of a sub-policy with operations of types t_j, probabilities p_j and magnitudes m_j
 
     coverage_t = 1 - prod_j (1 - p_j [t_j = t])      share of images that a type (or any type of a group) reaches
-    strength_t = sum_j p_j m_j [t_j = t]             how strongly, summed over the operations
+    strength_t = 1/o sum_j p_j m_j [t_j = t]         how strongly, averaged over the o operations
     unchanged  = prod_j (1 - p_j)                    share of images that stay as they are
 
-and of a policy their means over the sub-policies. The square root of a share (the embedding whose distance is
-Hellinger's) tells a type that is absent from one that is rare, and makes little of that between much and more.
+and of a policy their means over the sub-policies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -40,27 +38,19 @@ _TYPES = len(TYPE_NAMES)
 _MEMBERS = np.array([[name in members for name in TYPE_NAMES] for members in GROUPS.values()], dtype=np.float64)
 
 
-@dataclass(frozen=True)
-class FeatureBlock:
-    """Features (n, k) that share a length scale."""
-
-    name: str
-    values: Floats
-
-
 def policy_features(policies: PolicyArrays) -> dict[str, Floats]:
     """The blocks of features (n, k) of n policies, by name."""
-    sub_policies = policies.types.shape[1]
+    _, sub_policies, operations = policies.types.shape
     is_type = np.eye(_TYPES)[policies.types]  # (n, s, o, types)
     p, m = policies.probabilities[..., None], policies.magnitudes[..., None]
     applied = p * is_type
     coverage = np.mean(1 - np.prod(1 - applied, axis=2), axis=1)
-    strength = np.sum(applied * m, axis=(1, 2)) / sub_policies
+    strength = np.sum(applied * m, axis=(1, 2)) / (sub_policies * operations)
     groups = np.mean(1 - np.prod(1 - applied @ _MEMBERS.T, axis=2), axis=1)
     unchanged = np.mean(np.prod(1 - policies.probabilities, axis=2), axis=1)
     return {
-        "coverage": np.sqrt(coverage),
-        "strength": np.sqrt(strength[:, HAS_MAGNITUDE]),
-        "groups": np.sqrt(groups),
+        "coverage": coverage,
+        "strength": strength[:, HAS_MAGNITUDE],
+        "groups": groups,
         "unchanged": unchanged[:, None],
     }

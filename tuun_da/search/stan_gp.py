@@ -23,14 +23,14 @@ from tuun_da.search.stan_process import Chains, check_stan, sample
 from tuun_da.search.trend_kernel import TrendKernel
 
 CHAINS = 2
-WARMUP = 150
-SAMPLES = 150  # of each chain
+WARMUP = 200
+SAMPLES = 300  # of each chain
 KEPT = 12  # of each chain, evenly spaced: neighbours are alike, and each costs a prediction of its own
 LONGER = 3  # times as long is the second run, where the first one has not mixed
 # Vehtari et al. 2021 ask for 1.01 where a quantile is to be published. Here predictions are averaged over a few draws:
 # at 1.05 the spread between the chains adds 5 % to a deviation, less than 24 draws do by chance.
 LARGEST_R_HAT = 1.05
-LARGEST_FIT = 150  # observations from which hyperparameters come
+LARGEST_FIT = 100  # observations from which hyperparameters come
 MAX_DEPTH = 7  # at most 127 steps for a draw
 SECONDS = 1800.0  # after which the worker is taken to hang
 
@@ -40,10 +40,10 @@ _logger = logging.getLogger(__name__)
 class StanGaussianProcess:
     """Fits hyperparameters by NUTS in a worker process. Raises ConfigError without pystan or a compiler.
 
-    The posterior is exact given the hyperparameters. Those come from 150 of the observations, drawn at random, where
+    The posterior is exact given the hyperparameters. Those come from 100 of the observations, drawn at random, where
     there are more: a step of NUTS costs n^3.
 
-    The chains start at draws from the prior. If R-hat is above 1.05, they run again and three times as long; if it still
+    The chains start at draws from the prior. If R-hat is above 1.05, they run again, three times as long; if it still
     is, that is logged, and the draws are used as they are: unmixed draws around several modes are no worse than the one
     mode that ``gp`` would take.
     """

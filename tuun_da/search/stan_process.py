@@ -1,7 +1,7 @@
 """Stan from a process that must not be disturbed: a worker process for each task, and where the compiled program lies.
 
-Nothing of Stan runs in this process. Each task starts stan_worker.py anew: that costs about a second, and leaves nothing
-behind that could be in the way of a notebook's event loop, of what NNI reads from its tuner's output, or of a fork.
+Nothing of Stan runs in this process. Each task starts stan_worker.py anew: that costs about a second, and leaves
+nothing behind that could be in the way of a notebook's event loop, of what NNI reads from its tuner, or of a fork.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ def check_stan() -> None:
         return
     if _compiler() is None:
         raise ConfigError(
-            f"surrogate stan_gp needs a C++ compiler (g++, clang++ or the one that CXX names) to compile {PROGRAM.name} "
-            f"once, and none was found; {REMEDY}"
+            f"surrogate stan_gp needs a C++ compiler (g++, clang++ or the one that CXX names) to compile "
+            f"{PROGRAM.name} once, and none was found; {REMEDY}"
         )
     existing = next(folder for folder in path.parents if folder.exists())
     if not os.access(existing, os.W_OK):
         raise ConfigError(
             f"surrogate stan_gp stores its compiled program in {path.parent}, which cannot be written; set "
-            f"XDG_CACHE_HOME to a folder that can be, or take `gp`: {REMEDY}"
+            f"XDG_CACHE_HOME to a folder that can be; {REMEDY}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The worker process of stan_gp: compiles gp.stan, or draws from its posterior by NUTS. The only file that imports stan.
+"""The worker process of stan_gp: compiles gp.stan, or draws from its posterior. The only file that imports stan.
 
     python -P -m tuun_da.search.stan_worker FOLDER
 
@@ -7,8 +7,8 @@ removes the folder.
 
 pystan runs a web server and an event loop of its own, forks, prints, and keeps every fit it ever made in the user's
 cache folder; in here that disturbs nobody. Its cache folder is FOLDER (XDG_CACHE_HOME, set by stan_process.py), with a
-link to the compiled program. That one is stored when it is complete, in one step, so that a compilation that was killed,
-or a second one at the same time, leaves no broken program behind.
+link to the compiled program. That one is stored when it is complete, in one step, so that neither a compilation that
+was killed nor a second one at the same time leaves a broken program behind.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -51,17 +52,15 @@ def main(folder: Path) -> None:
 def compile_program(program: str, compiled: Path) -> None:
     """Compile ``program`` to the file ``compiled``, unless another process has done so by the time it is our turn."""
     import httpstan.cache
+    import httpstan.compile
     import httpstan.models
 
+    httpstan.compile.subprocess = SimpleNamespace(run=_run_without_limit)
     compiled.parent.mkdir(parents=True, exist_ok=True)
     with _our_turn(compiled.with_suffix(".lock")):
         if compiled.exists():
             return
-        # httpstan gives its translator one second, which a busy machine may exceed
-        _retry(
-            lambda: asyncio.run(httpstan.models.build_services_extension_module(program)),
-            lambda error: isinstance(error, subprocess.TimeoutExpired),
-        )
+        asyncio.run(httpstan.models.build_services_extension_module(program))
         directory = httpstan.cache.model_directory(httpstan.models.calculate_model_name(program))
         [built] = directory.glob("*.so")
         complete = compiled.with_name(f"{compiled.name}.{os.getpid()}")  # in the same folder: a rename is one step
@@ -102,6 +101,11 @@ def draw(program: str, compiled: Path, request: dict[str, Any], result: Path) ->
     )
 
 
+def _run_without_limit(command: Any, timeout: float, **settings: Any) -> subprocess.CompletedProcess[bytes]:
+    """In place of subprocess.run: httpstan gives its translator one second, which a busy machine exceeds."""
+    return subprocess.run(command, **settings)
+
+
 def _retry(action: Callable[[], T], is_passing: Callable[[Exception], bool]) -> T:
     """What ``action`` returns, which may fail a few times with errors that pass."""
     for attempt in range(1, ATTEMPTS + 1):
@@ -116,7 +120,7 @@ def _retry(action: Callable[[], T], is_passing: Callable[[Exception], bool]) -> 
 
 @contextmanager
 def _our_turn(lock: Path) -> Iterator[None]:
-    """Wait until no other process holds ``lock``. A file system without locks lets everyone in, which is only slower."""
+    """Wait until no other process holds ``lock``. Without locks, on some file systems, all compile: only slower."""
     with lock.open("w") as file:
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)

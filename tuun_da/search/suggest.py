@@ -1,6 +1,7 @@
 """The next point to try: from what is known of a space, and of the trials in it, by way of a surrogate.
 
-fit -> stopped trials -> running trials -> acquisition, times the chance of success, within the region -> maximum
+values drawn in -> fit -> stopped trials -> running trials
+-> acquisition, times the chance of success, within the region -> its maximum
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tuun_da.search.domains import Floats
 from tuun_da.search.failures import FailureModel
 from tuun_da.search.knowledge import NOTHING, make_kernel, policy_inputs
 from tuun_da.search.maximize import ColumnMoves, Moves, candidates, draw_new_point, maximize
+from tuun_da.search.outcomes import drawn_in
 from tuun_da.search.policy_moves import PolicyMoves
 from tuun_da.search.prediction import Posterior
 from tuun_da.search.region import Region
@@ -55,32 +57,34 @@ class Suggester:
 
     def suggest(self, trials: Trials, rng: np.random.Generator, *, excluded: Set[bytes]) -> Floats:
         """The point (d,) to try next; at least one trial must have finished. Its key is not excluded."""
-        posterior = self._surrogate.fit(trials.points, trials.values, rng)
+        warp = drawn_in(trials.values)
+        values = warp(trials.values)
+        posterior = self._surrogate.fit(trials.points, values, rng)
         means = posterior_mean(posterior, trials.points)
         order = np.argsort(-means, kind="stable")
         best = float(means[order[0]])  # by the model, since the largest value observed is largest by luck, too
         if len(trials.stopped):
-            highest = float(np.max(trials.values))
-            posterior = condition_on_stopped(posterior, trials.stopped, trials.stopped_values, highest)
+            highest = float(np.max(values))
+            posterior = condition_on_stopped(posterior, trials.stopped, warp(trials.stopped_values), highest)
         if len(trials.running):
             posterior = posterior.condition(trials.running, posterior_mean(posterior, trials.running))
         parents = trials.points[order[:PARENTS]]
         limit = 0.0 if self._region is None else self._region.limit(trials.points[order[:PROVED]])
-        failures, worst = None, float(np.min(trials.values))
+        failures, worst = None, float(np.min(values))
         if len(trials.failed):
             succeeded = np.concatenate([trials.points, trials.stopped])
             failures = FailureModel(self._kernel_of_failures, succeeded, trials.failed)
 
         def score(points: Floats) -> Floats:
             if self._acquisition is None:
-                values = posterior.sample(points, rng)
+                scores = posterior.sample(points, rng)
             else:
-                values = self._acquisition(posterior.predict(points), best)
+                scores = self._acquisition(posterior.predict(points), best)
             if failures is not None:
                 success = failures.log_success(points)
                 # a failure is worth nothing to an improvement, and to the objective the worst that was seen
-                values = values + success if self._is_logarithm else worst + np.exp(success) * (values - worst)
-            return values if self._region is None else np.where(self._region.contains(points, limit), values, -np.inf)
+                scores = scores + success if self._is_logarithm else worst + np.exp(success) * (scores - worst)
+            return scores if self._region is None else np.where(self._region.contains(points, limit), scores, -np.inf)
 
         if self._acquisition is not None:
             return maximize(score, self._space, rng, parents=parents, excluded=excluded, moves=self._moves)

@@ -32,6 +32,12 @@ def _gaussian_process(space: SearchSpace, knowledge: Knowledge) -> Surrogate:
     return GaussianProcess(make_kernel(space, knowledge))
 
 
+def _stan_gaussian_process(space: SearchSpace, knowledge: Knowledge) -> Surrogate:
+    from tuun_da.search.stan_gp import StanGaussianProcess
+
+    return StanGaussianProcess(make_kernel(space, knowledge))
+
+
 def _random_forest(space: SearchSpace, knowledge: Knowledge) -> Surrogate:
     from tuun_da.search.forest import RandomForest  # imports scikit-learn, which the others can do without
 
@@ -39,7 +45,7 @@ def _random_forest(space: SearchSpace, knowledge: Knowledge) -> Surrogate:
 
 
 SURROGATES: Mapping[str, Callable[[SearchSpace, Knowledge], Surrogate]] = MappingProxyType(
-    {"gp": _gaussian_process, "forest": _random_forest}
+    {"gp": _gaussian_process, "stan_gp": _stan_gaussian_process, "forest": _random_forest}
 )
 """Makers of surrogates by name. A module is loaded when its surrogate is made."""
 

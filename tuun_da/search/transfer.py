@@ -19,6 +19,7 @@ from tuun_da.probe_format import ProbeRecord
 from tuun_da.search.domains import Floats
 from tuun_da.search.gaussian_process import GaussianProcess, GaussianProcessPosterior, location_and_scale
 from tuun_da.search.knowledge import Knowledge, Trend, make_kernel
+from tuun_da.search.outcomes import drawn_in
 from tuun_da.search.space import SearchSpace
 
 FEWEST = 5  # trials from which something can be learned
@@ -50,7 +51,7 @@ def trends_of(
         points, values = fitting_trials(space, experiment)
         if len(points) < FEWEST:
             continue
-        posterior = GaussianProcess(make_kernel(space, Knowledge(probe))).fit(points, values, rng)
+        posterior = GaussianProcess(make_kernel(space, Knowledge(probe))).fit(points, drawn_in(values)(values), rng)
         trends.append(trend(posterior, points))
         recommended.append(points[np.argmax(posterior.predict(points).mean[0])])
     return Transfer(tuple(trends), tuple(recommended))

@@ -37,6 +37,7 @@ class TrendKernel:
 
     def __init__(self, base: Kernel, trends: Sequence[Callable[[Floats], Floats]]) -> None:
         self.base, self._trends = base, tuple(trends)
+        self.of_trainings = base.of_trainings
         self.prior_mean = np.concatenate([base.prior_mean, np.full(len(self._trends), PRIOR_MEAN)])
         self.prior_std = np.concatenate([base.prior_std, np.full(len(self._trends), PRIOR_STD)])
 
@@ -63,6 +64,10 @@ class TrendKernel:
             return np.concatenate([base_pullback(w), v * np.sum(x.trends * (w @ x.trends), axis=0)])
 
         return k + (x.trends * v) @ x.trends.T, pullback
+
+    def nearness(self, a: TrendPoints, b: TrendPoints) -> Floats:
+        """That of the base kernel."""
+        return self.base.nearness(a.base, b.base)
 
     def _split(self, theta: Floats) -> tuple[Floats, Floats]:
         count = len(theta) - len(self._trends)
