@@ -47,6 +47,7 @@ class Setting:
     passes: int
     batch_size: int
     learning_rate: float
+    weight_decay: float = 5e-4
 
     @property
     def train_config(self) -> TrainConfig:
@@ -56,6 +57,7 @@ class Setting:
             epochs=1,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
             precision="float32",
         )
 

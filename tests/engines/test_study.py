@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from nni_simulation import SPACE, echo_of, score_of
+from made_probes import made_probe
+from nni_simulation import SPACE, UNIT, echo_of, score_of
 
 from tuun_da.engines.echo import read_metric
+from tuun_da.engines.known import KNOWN
+from tuun_da.engines.replay import optimizer_from_journal
 from tuun_da.engines.study import Study
 from tuun_da.engines.tuner_settings import TunerSettings
 from tuun_da.errors import JournalError, SearchSpaceError, TuunDaError
-from tuun_da.policy_format import TRIAL_ID_KEY
-from tuun_da.search.history import read_journal
+from tuun_da.operations import OPERATION_TYPES, Operation, SubPolicy
+from tuun_da.policy_format import TRIAL_ID_KEY, PolicyRecord
+from tuun_da.search.history import Journal, Trial, TrialState, read_journal
+from tuun_da.search.space import SearchSpace
 
 SETTINGS = TunerSettings(seed=0, surrogate="random")
 
@@ -104,3 +110,121 @@ def test_results_and_points_survive_json(study):
     """What is handed out is what JSON gives back, so that echoes compare equal with it."""
     _, parameters = study.ask()
     assert json.loads(json.dumps(parameters)) == parameters
+
+
+# ---- stopped, failed and interrupted ----
+
+ALL_TYPES = {"_type": "choice", "_value": list(OPERATION_TYPES)}
+PAIR = {"operation1_1": ALL_TYPES, "prob1_1": UNIT, "magnitude1_1": UNIT} | {
+    "operation1_2": ALL_TYPES, "prob1_2": UNIT, "magnitude1_2": UNIT, "lr": {"_type": "loguniform", "_value": [1e-4, 1]},
+}  # fmt: skip
+ENDS = ["succeeded", "stopped", "succeeded", "failed", "succeeded", "stopped", "failed", "succeeded", "succeeded"]
+
+
+@pytest.fixture
+def knowing(tmp_path):
+    """A folder with a probe, a policy and an earlier journal, and the settings that name them."""
+    made_probe().save(tmp_path / "probe.json")
+    PolicyRecord((SubPolicy((Operation("rotate", 0.5, 0.25),)),)).save(tmp_path / "mine.json")
+    earlier = Journal.open(tmp_path / "old", space=PAIR, settings={"optimize_mode": "minimize"}, versions={})
+    for number, parameters in enumerate(SearchSpace.from_nni(PAIR).sample(8, np.random.default_rng(0))):
+        earlier.record_finished(Trial(id=number, parameters=parameters, state=TrialState.SUCCEEDED, value=number / 3))
+    earlier.close()
+    return TunerSettings(
+        seed=3, n_initial=3, optimize_mode="minimize", probe="probe.json", initial=["mine.json", "etp"], warm_start=["old"]
+    )
+
+
+def value_of(parameters):
+    return round(sum(map(ord, json.dumps(parameters))) % 97 / 10 - 4, 6)
+
+
+def run(study, numbers):
+    """Trials one after the other, each with its end; what was handed out."""
+    handed_out = []
+    for number in numbers:
+        trial_id, parameters = study.ask()
+        handed_out.append((trial_id, parameters))
+        value, state = value_of(parameters), ENDS[number % len(ENDS)]
+        curve = [value + 2, None, value + 1, value] if state == "stopped" else []
+        finish(study, trial_id, parameters, value=value, state=state, curve=curve)
+    return handed_out
+
+
+@pytest.mark.parametrize("changes", [{}, {"acquisition": "thompson"}, {"surrogate": "forest", "acquisition": "pi"}])
+def test_an_interrupted_study_goes_on_as_an_uninterrupted_one(tmp_path, knowing, changes):
+    """With stopped and failed trials, a probe, initial policies and an earlier journal, whose files are gone by then."""
+    settings = replace(knowing, **changes)
+    whole = Study.open(tmp_path / "whole", PAIR, settings, folders=[tmp_path])
+    parts = [Study.open(tmp_path / "parts", PAIR, settings, folders=[tmp_path])]
+    expected = run(whole, range(9))
+    handed_out = run(parts[0], range(4))
+    parts[0].journal.close()
+    for name in ("probe.json", "mine.json", "old"):
+        (tmp_path / name).unlink()
+    for numbers in (range(4, 7), range(7, 9)):
+        parts.append(Study.open(tmp_path / "parts", PAIR, settings, folders=[tmp_path]))
+        handed_out += run(parts[-1], numbers)
+        parts[-1].journal.close()
+    assert handed_out == expected
+    assert len({json.dumps(parameters) for _, parameters in expected}) == 9
+    assert expected[0][1]["operation1_1"] == "rotate"
+    assert expected[1][1]["operation1_1"] == "randomCrop"
+    assert optimizer_from_journal(read_journal(tmp_path / "parts")).recommend() == whole._optimizer.recommend()
+    whole.journal.close()
+
+
+def test_stopped_and_failed_trials_reach_the_optimizer_with_their_sign(tmp_path):
+    study = Study.open(tmp_path / "j", SPACE, replace(SETTINGS, optimize_mode="minimize"))
+    told = []
+    for name in ("tell", "tell_stopped", "tell_failed", "forget"):
+        original = getattr(study._optimizer, name)
+        setattr(study._optimizer, name, lambda *a, name=name, original=original: told.append((name, *a)) or original(*a))
+    asked = [study.ask() for _ in range(4)]
+    finish(study, *asked[0], state="stopped", curve=[3.0, None, 0.5], value=7.0)
+    finish(study, *asked[1], state="failed")
+    finish(study, *asked[2], value=0.25)
+    finish(study, *asked[3], state="stopped", curve=[None])
+    assert told == [
+        ("tell_stopped", asked[0][0], -0.5, asked[0][1]),
+        ("tell_failed", asked[1][0], asked[1][1]),
+        ("tell", asked[2][0], -0.25, asked[2][1]),
+        ("forget", asked[3][0]),
+    ]
+    study.journal.close()
+
+
+def test_the_journal_keeps_what_was_in_the_files_and_not_the_settings_of_the_next_start(tmp_path, knowing):
+    study = Study.open(tmp_path / "j", PAIR, knowing, folders=[tmp_path])
+    study.journal.close()
+    content = read_journal(tmp_path / "j")
+    assert content.settings["probe"] == "probe.json"
+    assert [name for name, _ in content.settings[KNOWN]["initial"]] == ["mine.json", "etp"]
+    (tmp_path / "probe.json").write_text("{}")  # what it became since is none of this experiment's
+    Study.open(tmp_path / "j", PAIR, knowing, folders=[tmp_path]).journal.close()
+    for name, value in (("probe", None), ("initial", ["etp"]), ("warm_start", [])):
+        with pytest.raises(JournalError, match=f"was begun with {name} = "):
+            Study.open(tmp_path / "j", PAIR, replace(knowing, **{name: value}), folders=[tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"probe": "missing.json"}, "probe: 'missing.json' cannot be used"),
+        ({"initial": ["nobody"]}, "initial: 'nobody' cannot be used"),
+        ({"warm_start": ["missing"]}, "warm_start: 'missing' cannot be used"),
+        ({"initial": ["etp"]}, "initial policy etp has sub-policies of 2 operations"),
+    ],
+)
+def test_files_that_cannot_be_used_are_told_before_a_journal_is_begun(tmp_path, changes, message):
+    with pytest.raises(TuunDaError, match=message):
+        Study.open(tmp_path / "j", SPACE, replace(SETTINGS, **changes), folders=[tmp_path])
+    assert not (tmp_path / "j").exists()
+
+
+def test_a_journal_of_an_older_version_with_fewer_settings_goes_on(tmp_path):
+    old = {"optimize_mode": "maximize", "surrogate": "random", "acquisition": "logei", "n_initial": 10, "seed": 0}
+    Journal.open(tmp_path / "j", space=SPACE, settings=old, versions={}).close()
+    Study.open(tmp_path / "j", SPACE, SETTINGS).journal.close()
+    with pytest.raises(JournalError, match=r"begun with initial = \[\], and initial is \['etp'\] now"):
+        Study.open(tmp_path / "j", SPACE, replace(SETTINGS, initial=["etp"]))

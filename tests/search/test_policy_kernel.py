@@ -1,4 +1,4 @@
-"""PolicyKernel: a correlation with the gradient that it says, for a policy alone and with parameters beside it."""
+"""PolicyKernel: a covariance with the gradient that it says, for a policy alone and with parameters beside it."""
 
 from __future__ import annotations
 
@@ -32,19 +32,22 @@ def theta_of(kernel, rng, spread=0.7):
 
 @settings(max_examples=40, deadline=None)
 @given(names, st.booleans(), seeds)
-def test_every_matrix_is_a_correlation_matrix(name, probe, seed):
+def test_every_matrix_is_a_covariance_matrix_and_its_nearness_a_correlation(name, probe, seed):
     space, rng, kernel = space_of(name), np.random.default_rng(seed), kernel_of(name, probe)
     points = points_of(space, some_settings(space, 12, rng))
     points = np.concatenate([points, points[:3]])  # duplicates
     theta = theta_of(kernel, rng, spread=2.0)
     x = kernel.features(points)
     matrix, _ = kernel.matrix_and_pullback(theta, x)
-    np.testing.assert_allclose(matrix, kernel.matrix(theta, x, x), atol=1e-9)
-    np.testing.assert_allclose(np.diag(matrix), 1, atol=1e-9)
-    np.testing.assert_array_equal(kernel.diagonal(theta, x), 1)
-    np.testing.assert_allclose(matrix, matrix.T, atol=1e-12)
-    assert np.all((matrix >= 0) & (matrix <= 1 + 1e-12))
-    assert np.min(np.linalg.eigvalsh(matrix)) > -1e-7
+    size = np.max(matrix)
+    np.testing.assert_allclose(matrix, kernel.matrix(theta, x, x), atol=1e-9 * size)
+    np.testing.assert_allclose(kernel.diagonal(theta, x), np.diag(matrix), rtol=1e-9)
+    np.testing.assert_allclose(matrix, matrix.T, atol=1e-12 * size)
+    nearness = kernel.nearness(x, x)
+    assert np.all((nearness >= 0) & (nearness <= 1 + 1e-9))
+    np.testing.assert_allclose(np.diag(nearness), 1, atol=1e-9)
+    for each in (matrix, nearness):
+        assert np.min(np.linalg.eigvalsh(each)) > -1e-7 * np.max(each)
 
 
 @settings(max_examples=40, deadline=None)
@@ -92,12 +95,19 @@ def test_the_gradient_of_the_posterior_is_that_of_the_objective(name):
         assert error < 1e-4 * (1 + np.linalg.norm(gradient))
 
 
+def correlations(kernel, x):
+    """At the mode of the prior."""
+    matrix = kernel.matrix(kernel.prior_mean, x, x)
+    deviations = np.sqrt(kernel.diagonal(kernel.prior_mean, x))
+    return matrix / np.outer(deviations, deviations)
+
+
 @pytest.mark.parametrize("name", SOME)
 def test_at_the_mode_of_the_prior_two_random_policies_are_neither_alike_nor_strangers(name):
     kernel = kernel_of(name)
     x = kernel.features(space_of(name).sample_points(60, np.random.default_rng(0)))
-    matrix = kernel.matrix(kernel.prior_mean, x, x)
-    assert 0.1 < np.median(matrix[np.triu_indices(60, 1)]) < 0.9
+    similarity = correlations(kernel, x)
+    assert 0.1 < np.median(similarity[np.triu_indices(60, 1)]) < 0.9
 
 
 def test_an_operation_that_hardly_ever_happens_hardly_matters_and_more_of_it_matters_more():
@@ -105,9 +115,9 @@ def test_an_operation_that_hardly_ever_happens_hardly_matters_and_more_of_it_mat
     params = space.sample(1, np.random.default_rng(0))[0] | {"operation1_1": "solarize", "magnitude1_1": 0.8}
     shares = (0.0, 0.001, 0.3, 1.0)
     x = kernel.features(points_of(space, [params | {"prob1_1": share} for share in shares]))
-    similarity = kernel.matrix(kernel.prior_mean, x, x)[0]
-    assert similarity[1] > 0.97
-    assert list(similarity) == sorted(similarity, reverse=True)
+    for similarity in (correlations(kernel, x)[0], kernel.nearness(x, x)[0]):
+        assert similarity[1] > 0.97
+        assert list(similarity) == sorted(similarity, reverse=True)
 
 
 def test_parameters_beside_the_policy_matter_and_those_of_options_not_taken_do_not():
@@ -117,10 +127,10 @@ def test_parameters_beside_the_policy_matter_and_those_of_options_not_taken_do_n
     rates = [params | {"lr": lr} for lr in (0.01, 0.02, 1.0)]
     options = [params | {"optimizer": option} for option in ({"_name": "sgd", "lr": 1e-4}, {"_name": "sgd", "lr": 1.0})]
     x = kernel.features(points_of(space, [*rates, *options]))
-    similarity = kernel.matrix(kernel.prior_mean, x, x)
-    assert 1 > similarity[0, 1] > similarity[0, 2] > 0
-    assert similarity[0, 3] == pytest.approx(similarity[0, 4])
-    assert similarity[3, 4] < 1
+    for similarity in (correlations(kernel, x), kernel.nearness(x, x)):
+        assert 1 > similarity[0, 1] > similarity[0, 2] > 0
+        assert similarity[0, 3] == pytest.approx(similarity[0, 4])
+        assert similarity[3, 4] < 1
 
 
 def test_a_space_in_which_a_policy_cannot_vary_still_has_a_kernel():
@@ -132,4 +142,4 @@ def test_a_space_in_which_a_policy_cannot_vary_still_has_a_kernel():
     )
     kernel = make_kernel(space, Knowledge())
     x = kernel.features(space.sample_points(3, np.random.default_rng(0)))
-    np.testing.assert_allclose(kernel.matrix(kernel.prior_mean, x, x), 1.0)
+    np.testing.assert_allclose(correlations(kernel, x), 1.0)

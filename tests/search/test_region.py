@@ -11,6 +11,7 @@ import pytest
 from nni_spaces import policy_json
 from policy_spaces import SPACES, TYPES, layout_of, space_of
 
+from tuun_da.operations import OPERATION_TYPES
 from tuun_da.search import suggest
 from tuun_da.search.knowledge import policy_inputs
 from tuun_da.search.optimizer import Optimizer
@@ -49,15 +50,15 @@ def concentration(params):
 # ---- the region itself ----
 
 
-@pytest.mark.parametrize("name", sorted(set(SPACES) - {"1x1"}))
-def test_nearly_all_random_policies_are_in_it_and_single_types_are_not(name):
+@pytest.mark.parametrize("name", sorted(SPACES))
+def test_nearly_all_random_policies_are_in_it_and_single_types_at_full_strength_are_not(name):
     space = space_of(name)
     region = region_of(space)
     limit = region.limit(np.empty((0, len(space.columns))))
-    inside = region.contains(space.sample_points(1000, np.random.default_rng(9)), limit)
-    assert 0.93 < np.mean(inside) < 1
-    if name in ("30", "20", "3x4"):
-        corners = np.array([space.encode(single_type(kind, space)) for kind in TYPES])
+    assert np.mean(region.contains(space.sample_points(1000, np.random.default_rng(9)), limit)) > 0.93
+    if name in ("30", "20"):
+        strong = [kind for kind in TYPES if OPERATION_TYPES[kind].has_magnitude]
+        corners = np.array([space.encode(single_type(kind, space)) for kind in strong])
         assert not np.any(region.contains(corners, limit))
 
 
@@ -65,7 +66,7 @@ def test_it_grows_with_what_proved_itself_and_never_shrinks():
     region = region_of(SPACE)
     none = np.empty((0, len(SPACE.columns)))
     ordinary = SPACE.sample_points(3, np.random.default_rng(0))
-    corner = SPACE.encode(single_type("rotate", strength=0.3))[None, :]
+    corner = SPACE.encode(single_type("rotate"))[None, :]
     assert region.limit(none) == region.limit(ordinary)
     grown = region.limit(np.concatenate([ordinary, corner]))
     assert grown > region.limit(none)
@@ -88,65 +89,61 @@ def test_parameters_beside_the_policy_have_no_part_in_it():
 
 
 def reward(params, noise):
-    """Flat, with a little more for mild geometry, and ruin where few types are everything. No probe of an image."""
+    """A little more for mild geometry, and ruin where few types are everything. No look at an image."""
     shares = shares_of_types(params)
     mild = shares[TYPES.index("rotate")] + shares[TYPES.index("translateX")] + shares[TYPES.index("shearY")]
-    crowded = max(concentration(params) - 0.16, 0.0)  # random policies: 0.13 +- 0.03
-    return 0.6 + 0.1 * mild - 4 * crowded + 0.01 * noise
+    crowded = max(concentration(params) - 0.3, 0.0)  # of random policies 3 in 100 are above 0.29
+    return 0.6 + 0.1 * mild - 2 * crowded + 0.01 * noise
 
 
 def search(n, seed, **settings):
-    """The settings that the model proposed, and the rewards without noise."""
+    """The points that the model proposed after the first 10, and their rewards without noise."""
     optimizer = Optimizer(SPACE, seed=seed, **settings)
     noise = np.random.default_rng(seed).standard_normal(n)
     asked = []
     for id in range(n):
         asked.append(optimizer.ask(id))
         optimizer.tell(id, reward(asked[-1], noise[id]))
-    return asked[10:], [reward(params, 0.0) for params in asked[10:]]
+    points = np.array([SPACE.encode(params) for params in asked[10:]])
+    return points, np.array([reward(params, 0.0) for params in asked[10:]])
 
 
-RANDOM = SPACE.sample(1000, np.random.default_rng(1))
+def test_the_search_seldom_goes_where_few_types_are_everything_and_never_to_full_strength():
+    points, rewards = search(40, seed=0)
+    distances = region_of(SPACE).distances(points)
+    corners = region_of(SPACE).distances(np.array([SPACE.encode(single_type(kind)) for kind in ("rotate", "color")]))
+    assert np.max(distances) < 0.8 * np.min(corners)
+    assert np.mean([concentration(SPACE.decode(point)) > 0.5 for point in points]) < 0.25
+    assert np.mean(rewards) > np.mean([reward(params, 0.0) for params in SPACE.sample(500, np.random.default_rng(1))]) - 0.25
 
 
-def test_the_search_does_not_fall_into_the_trap():
-    proposed, rewards = search(40, seed=0)
-    region = region_of(SPACE)
-    spread = np.quantile(region.distances(np.array([SPACE.encode(params) for params in RANDOM])), 0.999)
-    farthest = np.max(region.distances(np.array([SPACE.encode(params) for params in proposed])))
-    assert max(map(concentration, proposed)) < 0.5
-    assert farthest < 1.15 * spread
-    assert np.mean(rewards) > np.mean([reward(params, 0.0) for params in RANDOM])
-    assert min(rewards) > 0.0
-
-
-def test_without_the_region_an_optimistic_search_does(monkeypatch):
-    """So it is the region that keeps it out."""
-
-    def farthest_of(n):
-        proposed, rewards = search(n, seed=0, acquisition="ucb", beta=3.0)
-        distances = region_of(SPACE).distances(np.array([SPACE.encode(params) for params in proposed]))
-        return np.mean(distances), np.mean(rewards)
-
-    kept, kept_rewards = farthest_of(16)
+def test_it_is_the_region_that_keeps_an_optimistic_search_out(monkeypatch):
+    kept, kept_rewards = search(24, seed=0, acquisition="ucb", beta=3.0)
     monkeypatch.setattr(suggest.Region, "limit", lambda *_: np.inf)
-    free, free_rewards = farthest_of(16)
-    assert free > 1.3 * kept
-    assert free_rewards < kept_rewards
+    free, free_rewards = search(24, seed=0, acquisition="ucb", beta=3.0)
+    region = region_of(SPACE)
+    assert np.mean(region.distances(free)) > 1.15 * np.mean(region.distances(kept))
+    assert np.max(region.distances(free)) > 1.3 * np.max(region.distances(kept))
+    assert np.mean(free_rewards) < np.mean(kept_rewards) - 0.2
 
 
-def test_policies_that_proved_themselves_may_lie_outside_and_the_search_goes_on_around_them():
-    """A known good policy of few types is not given up because no random one is like it."""
-    known = single_type("rotate", strength=0.3)
+def test_what_proved_itself_outside_of_the_region_is_searched_around():
+    """A known policy of one type is not given up because no random one is like it."""
+    known = single_type("rotate", strength=0.8)
     optimizer = Optimizer(SPACE, n_initial=6, seed=0, initial=[known])
+    limits, contains = [], Region.contains
+    optimizer._suggester._region.contains = lambda points, limit: limits.append(limit) or contains(
+        optimizer._suggester._region, points, limit
+    )
 
     def value(params):
         return shares_of_types(params)[TYPES.index("rotate")]
 
-    asked = [optimizer.ask(0)]
-    optimizer.tell(0, value(asked[0]))
-    for id in range(1, 12):
+    asked = []
+    for id in range(10):
         asked.append(optimizer.ask(id))
         optimizer.tell(id, value(asked[-1]))
+    region = region_of(SPACE)
     assert asked[0] == known
-    assert np.mean([value(params) for params in asked[6:]]) > 0.5
+    assert min(limits) > region.distances(SPACE.encode(known)[None, :])[0] > region.limit(np.empty((0, 30)))
+    assert np.mean([value(params) for params in asked[6:]]) > 0.3

@@ -106,6 +106,7 @@ def test_its_density_and_gradient_are_those_of_gp(program, case, n):
 
 def test_a_kernel_that_the_program_does_not_know_is_refused():
     class Other:
+        of_trainings = False
         prior_mean = prior_std = np.ones(1)
 
         def features(self, points):
@@ -261,7 +262,8 @@ def test_without_pystan_the_error_names_the_surrogate_that_needs_none(monkeypatc
 
 
 def test_a_cache_folder_that_cannot_be_written_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))  # root may write
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(ConfigError, match="cannot be written; set XDG_CACHE_HOME"):
         check_stan()

@@ -19,6 +19,9 @@ import numpy as np
 from tuun_da.search.domains import Floats
 
 
+LARGEST = float(np.finfo(np.float64).max)
+
+
 def drawn_in(values: Floats) -> Callable[[Floats], Floats]:
     """The map w for values (n,), n >= 1; nothing changes where the better half of them is all the same."""
     median = float(np.median(values))
@@ -27,4 +30,10 @@ def drawn_in(values: Floats) -> Callable[[Floats], Floats]:
     scale = largest * float(np.sqrt(np.mean((above / largest) ** 2))) if largest > 0 else 0.0
     if scale == 0.0:
         return lambda new: new
-    return lambda new: np.where(new >= median, new, median - scale * np.log1p(np.maximum(median - new, 0.0) / scale))
+
+    def drawn(new: Floats) -> Floats:
+        with np.errstate(over="ignore"):  # a value of the largest floats among small ones
+            below = np.minimum(np.maximum(median - new, 0.0) / scale, np.finfo(np.float64).max)
+        return np.where(new >= median, new, median - scale * np.log1p(below))
+
+    return drawn

@@ -11,7 +11,9 @@ Notation: n policies; of a sub-policy with operations of types t_j, probabilitie
     strength_t = 1/o sum_j p_j m_j [t_j = t]         how strongly, averaged over the o operations
     unchanged  = prod_j (1 - p_j)                    share of images that stay as they are
 
-and of a policy their means over the sub-policies.
+and of a policy their means over the sub-policies. Of shares and strength the square root is taken, because more of the
+same does less and less: the first fifth of the images that are rotated matters more than the last. So what is linear in
+the features (policy_kernel.py) expects most of several good types together, as is found, and not of one type everywhere.
 """
 
 from __future__ import annotations
@@ -49,8 +51,8 @@ def policy_features(policies: PolicyArrays) -> dict[str, Floats]:
     groups = np.mean(1 - np.prod(1 - applied @ _MEMBERS.T, axis=2), axis=1)
     unchanged = np.mean(np.prod(1 - policies.probabilities, axis=2), axis=1)
     return {
-        "coverage": coverage,
-        "strength": strength[:, HAS_MAGNITUDE],
-        "groups": groups,
+        "coverage": np.sqrt(coverage),
+        "strength": np.sqrt(strength[:, HAS_MAGNITUDE]),
+        "groups": np.sqrt(groups),
         "unchanged": unchanged[:, None],
     }

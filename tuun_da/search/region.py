@@ -2,9 +2,9 @@
 
 At the corners of a policy space (one type in all places, everything at full strength) a surrogate has seen nothing, so
 it is uncertain there, and an acquisition takes that for promise. Left alone, it spends trial after trial on policies
-that ruin the images, one type after another. So suggestions keep within reach of random policies, and beyond it go a step
-further than what has proved itself: a trust region that grows with success. It must grow: where few types do good,
-the best policy (crop and flip, and little else) lies far outside of what is drawn at random.
+that ruin the images, one type after another. So suggestions keep within the region of random policies, and beyond it
+go a step further than what has proved itself: a trust region that grows with success. It must grow: where few types do
+good, the best policy (crop and flip, and little else) lies far outside of what is drawn at random.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from tuun_da.search.domains import Floats
 from tuun_da.search.knowledge import PolicyInputs
 
-SHARE = 0.97
-REACH = 2.0  # times the distance within which SHARE of random policies lie is allowed from the beginning
+SHARE = 0.97  # of random policies lie in the region
 STEP = 1.5  # times the distance of the most extreme of the policies that proved themselves
 
 
@@ -28,7 +27,7 @@ class Region:
         reference = self._features(inputs.reference)
         self._location, spread = reference.mean(axis=0), reference.std(axis=0)
         self._spread = np.where(spread > 1e-9, spread, 1.0)
-        self._radius = REACH * float(np.quantile(self.distances(inputs.reference), SHARE))
+        self._radius = float(np.quantile(self.distances(inputs.reference), SHARE))
 
     def distances(self, points: Floats) -> Floats:
         """How far (n,) the policies at points (n, d) are from the mean of random ones."""
