@@ -18,7 +18,6 @@ import numpy as np
 
 from tuun_da.search.domains import Floats
 
-
 LARGEST = float(np.finfo(np.float64).max)
 
 
@@ -33,7 +32,7 @@ def drawn_in(values: Floats) -> Callable[[Floats], Floats]:
 
     def drawn(new: Floats) -> Floats:
         with np.errstate(over="ignore"):  # a value of the largest floats among small ones
-            below = np.minimum(np.maximum(median - new, 0.0) / scale, np.finfo(np.float64).max)
+            below = np.minimum(np.maximum(median - new, 0.0) / scale, LARGEST)
         return np.where(new >= median, new, median - scale * np.log1p(below))
 
     return drawn
