@@ -6,7 +6,8 @@ The rule, as the code has it:
     4   engines/        report/
     3                   training/
     2   search/         augment/      sisters: neither imports the other
-    1   operations.py   errors.py     policy_format.py   probe_format.py   data_files.py     standard library only
+    1   operations.py   known_policies.py   policy_format.py   probe_format.py   data_files.py   errors.py
+        (standard library only)
 
 A module imports from lower floors or from its own folder. What the tuner's process loads (everything that
 ``engines.nni_tuner`` imports) is free of torch.
@@ -32,6 +33,7 @@ MODULES = sorted(
 FLOORS = {
     "tuun_da/errors.py": 1,
     "tuun_da/operations.py": 1,
+    "tuun_da/known_policies.py": 1,
     "tuun_da/data_files.py": 1,
     "tuun_da/policy_format.py": 1,
     "tuun_da/probe_format.py": 1,

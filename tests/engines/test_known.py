@@ -82,7 +82,9 @@ def test_known_policies_need_no_file_and_no_folder(name, tmp_path, monkeypatch):
     assert read_known(None, [name], [], folders=[tmp_path]) == expected
     [[known_as, lists]] = expected["initial"]
     assert known_as == name
-    assert tuple(SubPolicy(tuple(Operation(*each) for each in operations)) for operations in lists) == KNOWN_POLICIES[name]
+    assert (
+        tuple(SubPolicy(tuple(Operation(*each) for each in operations)) for operations in lists) == KNOWN_POLICIES[name]
+    )
 
 
 @pytest.mark.parametrize(("mode", "sign"), [("maximize", 1), ("minimize", -1)])

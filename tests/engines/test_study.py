@@ -131,7 +131,12 @@ def knowing(tmp_path):
         earlier.record_finished(Trial(id=number, parameters=parameters, state=TrialState.SUCCEEDED, value=number / 3))
     earlier.close()
     return TunerSettings(
-        seed=3, n_initial=3, optimize_mode="minimize", probe="probe.json", initial=["mine.json", "etp"], warm_start=["old"]
+        seed=3,
+        n_initial=3,
+        optimize_mode="minimize",
+        probe="probe.json",
+        initial=["mine.json", "etp"],
+        warm_start=["old"],
     )
 
 
@@ -179,7 +184,9 @@ def test_stopped_and_failed_trials_reach_the_optimizer_with_their_sign(tmp_path)
     told = []
     for name in ("tell", "tell_stopped", "tell_failed", "forget"):
         original = getattr(study._optimizer, name)
-        setattr(study._optimizer, name, lambda *a, name=name, original=original: told.append((name, *a)) or original(*a))
+        setattr(
+            study._optimizer, name, lambda *a, name=name, original=original: told.append((name, *a)) or original(*a)
+        )
     asked = [study.ask() for _ in range(4)]
     finish(study, *asked[0], state="stopped", curve=[3.0, None, 0.5], value=7.0)
     finish(study, *asked[1], state="failed")

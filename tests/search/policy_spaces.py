@@ -88,11 +88,7 @@ def points_of(space: SearchSpace, settings: list[dict[str, Any]]) -> Floats:
 def rewritten(space: SearchSpace, params: dict[str, Any], how: str, rng: np.random.Generator) -> dict[str, Any]:
     """Another setting that is the same policy; the same setting where the space does not have the other."""
     other, fresh, layout = dict(params), space.sample(1, rng)[0], layout_of(space)
-    places = [
-        (i, j)
-        for i in range(1, layout.sub_policies + 1)
-        for j in range(1, layout.operations_per_sub_policy + 1)
-    ]
+    places = [(i, j) for i in range(1, layout.sub_policies + 1) for j in range(1, layout.operations_per_sub_policy + 1)]
     if how == "order":
         order = rng.permutation(layout.sub_policies) + 1
         for i, j in places:
@@ -113,4 +109,15 @@ def rewritten(space: SearchSpace, params: dict[str, Any], how: str, rng: np.rand
 
 
 HOW = ("order", "magnitude", "never")
-__all__ = ["BESIDE", "HOW", "SPACES", "TYPES", "UNIT", "layout_of", "points_of", "rewritten", "some_settings", "space_of"]
+__all__ = [
+    "BESIDE",
+    "HOW",
+    "SPACES",
+    "TYPES",
+    "UNIT",
+    "layout_of",
+    "points_of",
+    "rewritten",
+    "some_settings",
+    "space_of",
+]

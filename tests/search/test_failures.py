@@ -70,7 +70,8 @@ def test_what_is_the_same_policy_fails_alike():
     assert turned != params
     other = space.sample(1, np.random.default_rng(1))[0]
     same, unlike = (
-        chance_of_success(space, space.encode(other), space.encode(params), space.encode(at))[0] for at in (turned, other)
+        chance_of_success(space, space.encode(other), space.encode(params), space.encode(at))[0]
+        for at in (turned, other)
     )
     assert same < 0.5 < unlike
 

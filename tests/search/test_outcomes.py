@@ -41,7 +41,13 @@ def test_it_has_no_kink_at_the_median_and_draws_in_the_more_the_farther():
 
 @pytest.mark.filterwarnings("error")
 def test_the_largest_floats_stay_finite():
-    for values in ([-1e308, -1e-300, 0.0, 1e-300], [-1e300, 0.1, 0.2, 0.3], [-1e150, 1e150, 1e150], [5.0], [1.0, 1.0, 0.0]):
+    for values in (
+        [-1e308, -1e-300, 0.0, 1e-300],
+        [-1e300, 0.1, 0.2, 0.3],
+        [-1e150, 1e150, 1e150],
+        [5.0],
+        [1.0, 1.0, 0.0],
+    ):
         found = drawn_in(np.array(values))(np.array(values))
         assert np.all(np.isfinite(found))
         assert np.all(np.diff(found) >= 0) or values[-1] == 0

@@ -52,7 +52,9 @@ def test_other_ways_to_write_a_policy_change_no_bit(name, seed, how):
     params = some_settings(space, 6, rng)
     others = [rewritten(space, each, how, rng) for each in params]
     read = columns_of(space).read
-    for left, right in zip(vars(read(points_of(space, params))).values(), vars(read(points_of(space, others))).values()):
+    for left, right in zip(
+        vars(read(points_of(space, params))).values(), vars(read(points_of(space, others))).values()
+    ):
         assert left.tobytes() == right.tobytes()
 
 

@@ -69,7 +69,11 @@ def setting(*operations):
     params = space_of(name).sample(1, np.random.default_rng(0))[0]
     params |= {key: 0.0 for key in params if key.startswith("prob")}
     for (i, j), (kind, prob, magnitude) in zip(np.ndindex(5, 2), operations, strict=False):
-        params |= {f"operation{i + 1}_{j + 1}": kind, f"prob{i + 1}_{j + 1}": prob, f"magnitude{i + 1}_{j + 1}": magnitude}
+        params |= {
+            f"operation{i + 1}_{j + 1}": kind,
+            f"prob{i + 1}_{j + 1}": prob,
+            f"magnitude{i + 1}_{j + 1}": magnitude,
+        }
     return name, [params]
 
 
@@ -150,7 +154,8 @@ def test_fitting_hyperparameters_cannot_tell_them_apart_either():
     params = some_settings(space, 15, rng)
     others = [rewritten(space, rewritten(space, each, "order", rng), "never", rng) for each in params]
     first, second = (
-        process.fit(points_of(space, each), np.arange(15.0), np.random.default_rng(0)).draws for each in (params, others)
+        process.fit(points_of(space, each), np.arange(15.0), np.random.default_rng(0)).draws
+        for each in (params, others)
     )
     np.testing.assert_array_equal(first, second)
 

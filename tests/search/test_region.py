@@ -114,7 +114,10 @@ def test_the_search_seldom_goes_where_few_types_are_everything_and_never_to_full
     corners = region_of(SPACE).distances(np.array([SPACE.encode(single_type(kind)) for kind in ("rotate", "color")]))
     assert np.max(distances) < 0.8 * np.min(corners)
     assert np.mean([concentration(SPACE.decode(point)) > 0.5 for point in points]) < 0.25
-    assert np.mean(rewards) > np.mean([reward(params, 0.0) for params in SPACE.sample(500, np.random.default_rng(1))]) - 0.25
+    assert (
+        np.mean(rewards)
+        > np.mean([reward(params, 0.0) for params in SPACE.sample(500, np.random.default_rng(1))]) - 0.25
+    )
 
 
 def test_it_is_the_region_that_keeps_an_optimistic_search_out(monkeypatch):
@@ -132,8 +135,8 @@ def test_what_proved_itself_outside_of_the_region_is_searched_around():
     known = single_type("rotate", strength=0.8)
     optimizer = Optimizer(SPACE, n_initial=6, seed=0, initial=[known])
     limits, contains = [], Region.contains
-    optimizer._suggester._region.contains = lambda points, limit: limits.append(limit) or contains(
-        optimizer._suggester._region, points, limit
+    optimizer._suggester._region.contains = lambda points, limit: (
+        limits.append(limit) or contains(optimizer._suggester._region, points, limit)
     )
 
     def value(params):

@@ -191,9 +191,7 @@ def test_values_that_are_all_equal_or_extreme_stop_nothing(values):
 
 def test_what_experiments_recommend_comes_after_the_initial_settings_and_random_search_knows_nothing():
     earlier = [experiment(CUBE, bumpy, seed=seed) for seed in (0, 1)]
-    recommended = [
-        CUBE.decode(point) for point in trends_of(CUBE, earlier, None, np.random.default_rng(5)).recommended
-    ]
+    recommended = [CUBE.decode(point) for point in trends_of(CUBE, earlier, None, np.random.default_rng(5)).recommended]
     initial = [dict.fromkeys("abcd", 0.5), dict.fromkeys("abcd", 0.25)]
     optimizer = Optimizer(CUBE, n_initial=3, seed=0, earlier=earlier, initial=initial)
     asked = [optimizer.ask(id) for id in range(4)]
@@ -205,5 +203,3 @@ def test_what_experiments_recommend_comes_after_the_initial_settings_and_random_
         Optimizer(CUBE, surrogate="random", seed=0, initial=initial).ask(0),
     )
     assert with_them == without == initial[0]
-
-

@@ -163,7 +163,7 @@ def _environment(folder: str) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(places)),
         "XDG_CACHE_HOME": folder,
         "TMPDIR": folder,
-        # the last word in the compiler's command: symbols for a debugger double the size, and take a quarter of the time
+        # the last word in the compiler's command: a debugger's symbols double the size, and take a quarter of the time
         "CPPFLAGS": f"{os.environ.get('CPPFLAGS', '')} -g0",
     }
     compiler = _compiler()
