@@ -15,12 +15,15 @@ from abc import ABC, abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tuun_da.probe_format import ProbeRecord
 from tuun_da.search.optimizer import Optimizer
 from tuun_da.search.space import SearchSpace
+from tuun_da.search.transfer import EarlierExperiment
 
 Params = dict[str, Any]
 
@@ -91,13 +94,21 @@ class RandomSearch(Rival):
 
 
 class Ours(Rival):
-    """tuun_da's Optimizer; every option goes to its constructor."""
+    """tuun_da's Optimizer; options go to its constructor.
+
+    ``probe`` is a file. ``warm_start`` is a setting whose trainings of random policies, the first 60, are an earlier
+    experiment; with ``-shuffled`` behind it, their scores are dealt out anew.
+    """
 
     def __init__(
         self, nni_space: Mapping[str, Any], seed: int, initial: Sequence[Mapping[str, Any]], **options: Any
     ) -> None:
         super().__init__(nni_space, seed, initial)
         options.setdefault("n_initial", max(len(self.initial), 1))
+        if "probe" in options:
+            options["probe"] = ProbeRecord.load(options["probe"])
+        if "warm_start" in options:
+            options["earlier"] = [earlier_experiment(options.pop("warm_start"), seed)]
         self.optimizer = Optimizer(self.space, seed=seed, **options)
         self._asked = 0
 
@@ -112,6 +123,17 @@ class Ours(Rival):
 
     def _learn(self, params: Params, value: float, handle: Any) -> None:
         self.optimizer.tell(handle, value)
+
+
+def earlier_experiment(name: str, seed: int, results: Path = Path(__file__).parent / "results") -> EarlierExperiment:
+    """The first 60 trainings of random policies of a setting; of ``SETTING-shuffled``, with shuffled scores."""
+    setting, _, shuffled = name.partition("-")
+    lines = (results / f"trainings_{setting}.jsonl").read_text().splitlines()
+    records = [record for record in map(json.loads, lines) if record.get("kind") == "random"][:60]
+    values = np.array([record["accuracy"] for record in records])
+    if shuffled:
+        values = np.random.default_rng(seed).permutation(values)
+    return EarlierExperiment(name, [record["policy"] for record in records], list(map(float, values)))
 
 
 @dataclass(frozen=True)

@@ -35,40 +35,39 @@ def journal_of(trials, *, space=SPACE, **settings):
     return journal.content
 
 
-def ten_points(best, **details):
-    """Scores of a parabola over the magnitude, with its top at ``best``."""
-    return [(point(m / 10), "succeeded", 1 - (m / 10 - best) ** 2, details) for m in range(1, 10)]
+def hill(best, **details):
+    """Scores of a parabola over 19 magnitudes, with its top at ``best``."""
+    return [(point(m / 20), "succeeded", 1 - 4 * (m / 20 - best) ** 2, details) for m in range(1, 20)]
 
 
 @pytest.mark.parametrize("state", ["stopped", "failed"])
 @pytest.mark.parametrize("mode", ["maximize", "minimize"])
 def test_a_trial_without_a_complete_score_is_never_recommended(state, mode):
     sign = 1 if mode == "maximize" else -1
-    trials = [(parameters, done, sign * value, details) for parameters, done, value, details in ten_points(0.6)]
+    trials = [(parameters, done, sign * value, details) for parameters, done, value, details in hill(0.6)]
     trials[2:2] = [(point(0.9, "invert"), state, sign * 1000.0, {"stopped_at_epoch": 1})] * 5
     recommendation = recommend(journal_of(trials, optimize_mode=mode))
     assert recommendation.trial.state is TrialState.SUCCEEDED
     assert recommendation.parameters == point(0.6)
-    assert recommendation.record.searched["n_trials"] == 9
+    assert recommendation.record.searched["n_trials"] == 19
     assert abs(recommendation.record.searched["score"]) <= 1
 
 
 def test_the_luckiest_of_many_equal_trials_does_not_win_by_its_luck():
     """One lucky outlier at the foot of a smooth hill, at a point that was run five times: the model knows better."""
-    hill = [(point(m / 20), "succeeded", 1 - 4 * (m / 20 - 0.6) ** 2, {}) for m in range(1, 20)]
-    trials = hill + [(point(0.1), "succeeded", value, {}) for value in (-0.03, 0.05, 1.02, 0.0, 0.04)]
+    trials = hill(0.6) + [(point(0.1), "succeeded", value, {}) for value in (-0.03, 0.05, 1.02, 0.0, 0.04)]
     assert recommend(journal_of(trials)).parameters["magnitude1_1"] == pytest.approx(0.6, abs=0.11)
 
 
 def test_the_file_says_what_was_found_and_how_it_was_trained(tmp_path):
-    recommendation = recommend(journal_of(ten_points(0.6, settings=TRAINING)), experiment="abc")
+    recommendation = recommend(journal_of(hill(0.6, settings=TRAINING)), experiment="abc")
     recommendation.record.save(tmp_path / "p.json")
     loaded = PolicyRecord.load(tmp_path / "p.json")
     assert loaded == recommendation.record
     [[operation]] = [sub_policy.operations for sub_policy in loaded.sub_policies]
     assert operation == Operation("rotate", 0.5, 0.6)
     searched = loaded.searched
-    assert (searched["score"], searched["trial"], searched["n_trials"]) == (1.0, 6, 9)
+    assert (searched["score"], searched["trial"], searched["n_trials"]) == (1.0, 12, 19)
     assert (searched["experiment"], searched["dataset"], searched["image_size"]) == ("abc", "digits", 8)
     assert searched["settings"] == TRAINING
     assert searched["search"] == SETTINGS
@@ -78,11 +77,11 @@ def test_of_a_joint_space_the_policy_is_a_policy_and_the_rest_is_beside_it():
     space = SPACE | {"learning_rate": {"_type": "loguniform", "_value": [0.001, 1]}}
     trials = [
         (p | {"learning_rate": 0.01 * (i + 1)}, done, value, details)
-        for i, (p, done, value, details) in enumerate(ten_points(0.6))
+        for i, (p, done, value, details) in enumerate(hill(0.6))
     ]
     recommendation = recommend(journal_of(trials, space=space))
-    assert recommendation.parameters["learning_rate"] == 0.06
-    assert recommendation.record.searched["other_parameters"] == {"learning_rate": 0.06}
+    assert recommendation.parameters["learning_rate"] == pytest.approx(0.12)
+    assert recommendation.record.searched["other_parameters"] == {"learning_rate": pytest.approx(0.12)}
     assert len(recommendation.record.sub_policies) == 1
 
 
@@ -106,6 +105,6 @@ def test_only_trials_outside_of_the_space_are_an_error_of_ours():
 
 @pytest.mark.parametrize("settings", [None, "text", 3, [1], {"data": "digits"}, {"data": [1]}, {"image_size": "x"}])
 def test_trials_may_report_other_settings_than_ours(settings):
-    recommendation = recommend(journal_of(ten_points(0.6, settings=settings)))
+    recommendation = recommend(journal_of(hill(0.6, settings=settings)))
     assert recommendation.record.searched["dataset"] is None
     json.loads(recommendation.record.to_json())

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from made_probes import made_probe
 from PIL import Image
 
 from tuun_da.engines.nni_config import TUNER_CLASS, read_config
@@ -198,6 +199,52 @@ def test_relative_paths_are_relative_to_the_file(write, tmp_path, monkeypatch):
 def test_the_registered_name_is_our_tuner_too(write):
     config = read_config(write(tuner={"name": "Tuun", "classArgs": {"surrogate": "forest"}}))
     assert config.settings.surrogate == "forest"
+
+
+# ---- files that the tuner reads ----
+
+
+def test_files_of_the_tuner_are_looked_for_in_its_code_directory_only(write, tmp_path, monkeypatch):
+    """The tuner runs in NNI's log folder: what lies where the user happens to stand is not there."""
+    code, elsewhere = tmp_path / "code", tmp_path / "elsewhere"
+    for folder in (code, elsewhere):
+        folder.mkdir()
+    made_probe().save(code / "probe.json")
+    made_probe().save(elsewhere / "stray.json")
+    monkeypatch.chdir(elsewhere)
+    config = read_config(write(**tuner(codeDirectory="code", classArgs={"probe": "probe.json", "initial": ["etp"]})))
+    assert (config.settings.probe, config.settings.initial) == ("probe.json", ["etp"])
+    with pytest.raises(ConfigError, match=r"tuner.classArgs: probe: 'stray.json' cannot be used"):
+        read_config(write(**tuner(codeDirectory="code", classArgs={"probe": "stray.json"})))
+    assert read_config(write(**tuner(classArgs={"probe": str(elsewhere / "stray.json")}))).settings.probe
+
+
+def test_a_registered_tuner_has_no_code_directory_so_the_whole_path_is_needed(write, tmp_path, monkeypatch):
+    made_probe().save(tmp_path / "probe.json")
+    monkeypatch.chdir(tmp_path)
+    for probe in ("probe.json", str(tmp_path / "probe.json")):
+        path = write(tuner={"name": "Tuun", "classArgs": {"probe": probe, "initial": ["none"]}})
+        if probe == "probe.json":
+            with pytest.raises(ConfigError, match=r"tuner.classArgs: probe: 'probe.json' .* whole path is needed"):
+                read_config(path)
+        else:
+            assert read_config(path).settings.probe == probe
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"initial": ["ept"]}, "initial: 'ept' cannot be used: it is none of none, etp,"),
+        ({"initial": "etp"}, "initial must be a list of names or files, got 'etp'"),
+        ({"warm_start": ["nowhere"]}, "warm_start: 'nowhere' cannot be used"),
+        ({"beta": 2}, "beta belongs to acquisition ucb, which is logei here; got 2"),
+    ],
+)
+def test_what_the_tuner_knows_before_is_checked_before(write, arguments, problem):
+    path = write(**tuner(classArgs=arguments))
+    with pytest.raises(ConfigError) as caught:
+        read_config(path)
+    assert str(caught.value).startswith(f"{path}: tuner.classArgs: {problem}")
 
 
 # ---- what is shipped ----

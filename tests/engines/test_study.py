@@ -114,10 +114,10 @@ def test_results_and_points_survive_json(study):
 
 # ---- stopped, failed and interrupted ----
 
+KINDS = ("operation", "prob", "magnitude")
 ALL_TYPES = {"_type": "choice", "_value": list(OPERATION_TYPES)}
-PAIR = {"operation1_1": ALL_TYPES, "prob1_1": UNIT, "magnitude1_1": UNIT} | {
-    "operation1_2": ALL_TYPES, "prob1_2": UNIT, "magnitude1_2": UNIT, "lr": {"_type": "loguniform", "_value": [1e-4, 1]},
-}  # fmt: skip
+PAIR = {f"{kind}1_{j}": ALL_TYPES if kind == "operation" else UNIT for j in (1, 2) for kind in KINDS}
+PAIR |= {"lr": {"_type": "loguniform", "_value": [1e-4, 1]}}
 ENDS = ["succeeded", "stopped", "succeeded", "failed", "succeeded", "stopped", "failed", "succeeded", "succeeded"]
 
 
@@ -158,7 +158,7 @@ def run(study, numbers):
 
 @pytest.mark.parametrize("changes", [{}, {"acquisition": "thompson"}, {"surrogate": "forest", "acquisition": "pi"}])
 def test_an_interrupted_study_goes_on_as_an_uninterrupted_one(tmp_path, knowing, changes):
-    """With stopped and failed trials, a probe, initial policies and an earlier journal, whose files are gone by then."""
+    """With stopped and failed trials, and a probe, policies and an earlier journal whose files are gone by then."""
     settings = replace(knowing, **changes)
     whole = Study.open(tmp_path / "whole", PAIR, settings, folders=[tmp_path])
     parts = [Study.open(tmp_path / "parts", PAIR, settings, folders=[tmp_path])]

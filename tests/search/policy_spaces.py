@@ -30,7 +30,7 @@ def subsets_json() -> dict[str, Any]:
     """Geometry comes first and color second, except in the last sub-policy, which has ranges of its own, too."""
     space = policy_json(3, 2)
     for i in (1, 2, 3):
-        first, second = (TYPES[:5] + ["invert"], TYPES[5:]) if i < 3 else (TYPES[8:], ["equalize", "rotate"])
+        first, second = ([*TYPES[:5], "invert"], TYPES[5:]) if i < 3 else (TYPES[8:], ["equalize", "rotate"])
         space |= {f"operation{i}_{j}": {"_type": "choice", "_value": types} for j, types in ((1, first), (2, second))}
     space["magnitude3_1"] = {"_type": "uniform", "_value": [0.25, 0.75]}
     space["prob3_2"] = {"_type": "quniform", "_value": [0, 1, 0.25]}

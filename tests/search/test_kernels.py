@@ -94,3 +94,18 @@ def test_settings_of_an_option_that_neither_takes_do_not_part_them():
     assert kernel.matrix(theta, adam, adam)[0, 0] == pytest.approx(1.0)
     assert kernel.matrix(theta, sgd, sgd_too)[0, 0] < 0.9
     assert kernel.matrix(theta, adam, sgd)[0, 0] == pytest.approx(kernel.matrix(theta, adam, sgd_too)[0, 0])
+
+
+def test_a_kernel_of_some_columns_sees_only_those():
+    space, rng = SearchSpace.from_nni(MIXED_JSON), np.random.default_rng(3)
+    chosen = [0, 2]
+    alone = SearchSpace.from_nni({space.columns[i].name: MIXED_JSON[space.columns[i].name] for i in chosen})
+    kernel, expected = MixedKernel(space.columns, chosen), MixedKernel(alone.columns)
+    points = space.sample_points(10, rng)
+    np.testing.assert_array_equal(kernel.prior_mean, expected.prior_mean)
+    theta = kernel.prior_mean + 0.3
+    x, y = kernel.features(points), expected.features(points[:, chosen])
+    np.testing.assert_allclose(kernel.matrix(theta, x, x), expected.matrix(theta, y, y))
+    nearness = kernel.nearness(x, x)
+    np.testing.assert_allclose(np.diag(nearness), 1)
+    assert np.all((nearness > 0) & (nearness <= kernel.matrix(kernel.prior_mean, x, x) + 1e-9))

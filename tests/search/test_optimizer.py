@@ -308,7 +308,7 @@ def test_ids_are_used_once():
         lambda: optimizer.ask(("any", "hashable")),
         lambda: optimizer.restore_running(("any", "hashable"), POINT),
     ):
-        with pytest.raises(TuunDaError, match="has (finished|ended) already"):
+        with pytest.raises(TuunDaError, match=r"has (finished|ended) already"):
             call()
     with pytest.raises(TuunDaError, match="must not be None"):
         optimizer.ask(None)

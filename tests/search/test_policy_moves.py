@@ -104,8 +104,8 @@ def test_what_stands_beside_the_policy_comes_from_either_parent():
     mothers, fathers = space.sample_points(400, rng), space.sample_points(400, rng)
     children = moves_of("with others").cross(mothers, fathers, rng)
     for i in columns_of("with others").others:
-        assert 0.3 < np.mean(children[:, i] == mothers[:, i])
-        assert 0.3 < np.mean(children[:, i] == fathers[:, i])
+        assert np.mean(children[:, i] == mothers[:, i]) > 0.3
+        assert np.mean(children[:, i] == fathers[:, i]) > 0.3
     active = space.active(children)[:, columns_of("with others").others]
     parents = (children == mothers) | (children == fathers)
     assert np.all(parents[:, columns_of("with others").others][active])

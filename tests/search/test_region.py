@@ -67,7 +67,7 @@ def test_it_grows_with_what_proved_itself_and_never_shrinks():
     none = np.empty((0, len(SPACE.columns)))
     ordinary = SPACE.sample_points(3, np.random.default_rng(0))
     corner = SPACE.encode(single_type("rotate"))[None, :]
-    assert region.limit(none) == region.limit(ordinary)
+    assert region.limit(none) <= region.limit(ordinary) < region.distances(corner)[0]
     grown = region.limit(np.concatenate([ordinary, corner]))
     assert grown > region.limit(none)
     assert not region.contains(corner, region.limit(none))
@@ -93,7 +93,7 @@ def reward(params, noise):
     shares = shares_of_types(params)
     mild = shares[TYPES.index("rotate")] + shares[TYPES.index("translateX")] + shares[TYPES.index("shearY")]
     crowded = max(concentration(params) - 0.3, 0.0)  # of random policies 3 in 100 are above 0.29
-    return 0.6 + 0.1 * mild - 2 * crowded + 0.01 * noise
+    return 0.6 + 0.3 * mild - 2 * crowded + 0.01 * noise
 
 
 def search(n, seed, **settings):
@@ -108,26 +108,29 @@ def search(n, seed, **settings):
     return points, np.array([reward(params, 0.0) for params in asked[10:]])
 
 
-def test_the_search_seldom_goes_where_few_types_are_everything_and_never_to_full_strength():
-    points, rewards = search(40, seed=0)
-    distances = region_of(SPACE).distances(points)
-    corners = region_of(SPACE).distances(np.array([SPACE.encode(single_type(kind)) for kind in ("rotate", "color")]))
-    assert np.max(distances) < 0.8 * np.min(corners)
-    assert np.mean([concentration(SPACE.decode(point)) > 0.5 for point in points]) < 0.25
-    assert (
-        np.mean(rewards)
-        > np.mean([reward(params, 0.0) for params in SPACE.sample(500, np.random.default_rng(1))]) - 0.25
-    )
+def test_the_search_does_not_fall_into_the_trap():
+    """No trial is of one type, and trials are better than random ones from the first that the model proposes on."""
+    found = [search(40, seed) for seed in range(2)]
+    for points, rewards in found:
+        assert max(concentration(SPACE.decode(point)) for point in points) < 0.8
+        assert np.min(rewards) > 0
+    random = [reward(params, 0.0) for params in SPACE.sample(1000, np.random.default_rng(1))]
+    assert np.mean([rewards for _, rewards in found]) > np.mean(random)
 
 
-def test_it_is_the_region_that_keeps_an_optimistic_search_out(monkeypatch):
-    kept, kept_rewards = search(24, seed=0, acquisition="ucb", beta=3.0)
+def test_without_the_region_an_optimistic_search_does(monkeypatch):
+    def first_steps():
+        """Of four searches."""
+        found = [search(13, seed, acquisition="ucb", beta=3.0) for seed in range(4)]
+        points = np.concatenate([points for points, _ in found])
+        return region_of(SPACE).distances(points), [rewards for _, rewards in found]
+
+    kept, kept_rewards = first_steps()
     monkeypatch.setattr(suggest.Region, "limit", lambda *_: np.inf)
-    free, free_rewards = search(24, seed=0, acquisition="ucb", beta=3.0)
-    region = region_of(SPACE)
-    assert np.mean(region.distances(free)) > 1.15 * np.mean(region.distances(kept))
-    assert np.max(region.distances(free)) > 1.3 * np.max(region.distances(kept))
-    assert np.mean(free_rewards) < np.mean(kept_rewards) - 0.2
+    free, free_rewards = first_steps()
+    assert np.mean(free) > 1.1 * np.mean(kept)
+    assert np.mean(free_rewards) < np.mean(kept_rewards) - 0.1
+    assert np.min(free_rewards) < -0.5 < 0 < np.min(kept_rewards)
 
 
 def test_what_proved_itself_outside_of_the_region_is_searched_around():

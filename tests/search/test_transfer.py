@@ -13,7 +13,7 @@ from tuun_da.search.optimizer import Optimizer
 from tuun_da.search.space import SearchSpace
 from tuun_da.search.transfer import FEWEST, EarlierExperiment, fitting_trials, trends_of
 
-CUBE = SearchSpace.from_nni({name: UNIT for name in "abcd"})
+CUBE = SearchSpace.from_nni(dict.fromkeys("abcd", UNIT))
 
 
 def bumpy(params):

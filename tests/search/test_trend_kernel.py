@@ -20,7 +20,7 @@ from tuun_da.search.trend_kernel import TrendKernel
 
 TRENDS = (lambda points: np.sin(3 * points[:, 0]), lambda points: 2 * points[:, -1] - 1)
 OVER = ["30", "with others", "mixed"]
-REALS = SearchSpace.from_nni({name: UNIT for name in "abcd"})
+REALS = SearchSpace.from_nni(dict.fromkeys("abcd", UNIT))
 
 
 @functools.cache

@@ -64,9 +64,7 @@ def test_parameters_of_the_trial_win_over_the_options():
         learning_rate=0.01, weight_decay=0.002, batch_size=64.0, label_smoothing=0.05,
         operation1_1="rotate", prob1_1=0.5, magnitude1_1=0.5,
     )  # fmt: skip
-    assert train == TrainConfig(
-        learning_rate=0.01, weight_decay=0.002, batch_size=64, label_smoothing=0.05, epochs=7
-    )
+    assert train == TrainConfig(learning_rate=0.01, weight_decay=0.002, batch_size=64, label_smoothing=0.05, epochs=7)
 
 
 @pytest.mark.parametrize("name", ["lr", "epochs", "operation1", "prob0_1", "model"])

@@ -97,8 +97,8 @@ class TuunTuner(Tuner):  # type: ignore[misc]  # nni has no types
             warm_start=warm_start,
             seed=seed,
         )
-        # NNI runs the tuner in its log folder, and has just put the configuration's codeDirectory behind sys.path, as it
-        # then will an assessor's.
+        # NNI runs the tuner in its log folder, and has just put the configuration's codeDirectory behind sys.path; an
+        # assessor's comes after it.
         self._folders = [Path(sys.path[-1]), Path()]
         self._lock = threading.RLock()
         self._study: Study | None = None  # NNI hands over the search space after the tuner is made

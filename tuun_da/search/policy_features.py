@@ -12,8 +12,9 @@ Notation: n policies; of a sub-policy with operations of types t_j, probabilitie
     unchanged  = prod_j (1 - p_j)                    share of images that stay as they are
 
 and of a policy their means over the sub-policies. Of shares and strength the square root is taken, because more of the
-same does less and less: the first fifth of the images that are rotated matters more than the last. So what is linear in
-the features (policy_kernel.py) expects most of several good types together, as is found, and not of one type everywhere.
+same does less and less: the first fifth of the images that are rotated matters more than the last. So what is linear
+in the features (policy_kernel.py) expects most of several good types together, as is found, and not of one type
+everywhere.
 """
 
 from __future__ import annotations
