@@ -31,8 +31,8 @@ def truncated_mean(mean: Floats, std: Floats, low: Floats, high: Floats) -> Floa
     clipped = np.clip(mean, low, high)
     proper = (std > 0) & (high > low)
     scale = np.where(proper, std, 1.0)
-    a, b = (low - mean) / scale, (np.where(proper, high, low + 1.0) - mean) / scale
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # a tiny deviation puts the bounds infinitely many of them away
+        a, b = (low - mean) / scale, (np.where(proper, high, low + 1.0) - mean) / scale
         inside = truncnorm.mean(a, b, loc=mean, scale=scale)
     usable = proper & np.isfinite(inside) & (inside >= low) & (inside <= high)
     return np.asarray(np.where(usable, inside, clipped))
