@@ -16,7 +16,7 @@ from tuun_da.search.domains import Floats
 from tuun_da.search.knowledge import PolicyInputs
 
 SHARE = 0.97  # of random policies lie in the region
-STEP = 1.5  # times the distance of the most extreme of the policies that proved themselves
+STEP = 1.1  # times the distance of the most extreme of the policies that proved themselves
 
 
 class Region:
