@@ -108,6 +108,13 @@ def rewritten(space: SearchSpace, params: dict[str, Any], how: str, rng: np.rand
     return other
 
 
+def written_twice(name: str, seed: int, how: str) -> tuple[SearchSpace, list[dict[str, Any]], list[dict[str, Any]]]:
+    """The space of that name, six settings of it, and the same policies written otherwise."""
+    space, rng = space_of(name), np.random.default_rng(seed)
+    params = some_settings(space, 6, rng)
+    return space, params, [rewritten(space, each, how, rng) for each in params]
+
+
 HOW = ("order", "magnitude", "never")
 __all__ = [
     "BESIDE",
@@ -120,4 +127,5 @@ __all__ = [
     "rewritten",
     "some_settings",
     "space_of",
+    "written_twice",
 ]

@@ -20,7 +20,9 @@ FINITE = SearchSpace.from_nni({"n": {"_type": "randint", "_value": [0, 4]}, "kin
 def chance_of_success(space, succeeded, failed, at):
     width = len(space.columns)
     model = FailureModel(
-        make_kernel(space, NOTHING), np.reshape(succeeded, (-1, width)), np.reshape(failed, (-1, width))
+        make_kernel(space, NOTHING),
+        np.reshape(succeeded, (-1, width)),
+        np.reshape(failed, (-1, width)),
     )
     return np.exp(model.log_success(np.reshape(at, (-1, width))))
 
@@ -80,7 +82,7 @@ def test_what_is_the_same_policy_fails_alike():
 
 
 def search(tell_failed, best_x, *, n=24, seed=0, **settings_of):
-    """x > 0.7 fails: whether each ask after the design does. Without ``tell_failed`` failures are forgotten.
+    """x > 0.7 fails: the share of asks after the design that do. Without ``tell_failed`` failures are forgotten.
 
     All values are around -50: taken for a 0, a failure would be the best of all.
     """
@@ -100,20 +102,21 @@ def search(tell_failed, best_x, *, n=24, seed=0, **settings_of):
 
 
 @pytest.mark.parametrize(
-    ("best_x", "settings_of"),
+    ("best_x", "most", "settings_of"),
     [
-        (0.5, {}),
-        (0.5, {"acquisition": "ucb"}),
-        (0.75, {"acquisition": "ucb"}),  # inside of what fails
-        (0.5, {"acquisition": "thompson"}),
+        (0.5, 0.35, {}),
+        (0.9, 0.5, {}),  # inside of what fails: the values rise up to the border, which is worth exploring
+        (0.5, 0.35, {"acquisition": "ucb"}),
+        (0.75, 0.35, {"acquisition": "ucb"}),  # inside of what fails
+        (0.5, 0.35, {"acquisition": "thompson"}),
     ],
 )
-def test_what_fails_is_avoided(best_x, settings_of):
+def test_what_fails_is_avoided(best_x, most, settings_of):
     told, forgotten = (
         np.mean([search(tell_failed, best_x, seed=seed, **settings_of) for seed in range(3)])
         for tell_failed in (True, False)
     )
-    assert told < 0.35
+    assert told < most
     assert told < forgotten - 0.2
 
 

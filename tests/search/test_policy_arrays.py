@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policy_spaces import HOW, SPACES, TYPES, layout_of, points_of, rewritten, some_settings, space_of
+from policy_spaces import HOW, SPACES, TYPES, layout_of, points_of, rewritten, some_settings, space_of, written_twice
 
 from tuun_da.operations import OPERATION_TYPES
 from tuun_da.search.policy_arrays import HAS_MAGNITUDE, TYPE_NAMES, PolicyColumns
@@ -48,9 +48,7 @@ def test_the_arrays_are_what_the_parameters_say(name, seed):
 @settings(max_examples=60, deadline=None)
 @given(names, seeds, st.sampled_from(HOW))
 def test_other_ways_to_write_a_policy_change_no_bit(name, seed, how):
-    space, rng = space_of(name), np.random.default_rng(seed)
-    params = some_settings(space, 6, rng)
-    others = [rewritten(space, each, how, rng) for each in params]
+    space, params, others = written_twice(name, seed, how)
     read = columns_of(space).read
     first, second = vars(read(points_of(space, params))), vars(read(points_of(space, others)))
     assert len(first) == 3

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_probes import made_probe
-from policy_spaces import HOW, SPACES, TYPES, layout_of, points_of, rewritten, some_settings, space_of
+from policy_spaces import HOW, SPACES, TYPES, layout_of, points_of, rewritten, some_settings, space_of, written_twice
 
 from tuun_da.search.forest import RandomForest
 from tuun_da.search.gaussian_process import GaussianProcess
@@ -32,9 +32,7 @@ def features_of(name, params):
 @settings(max_examples=60, deadline=None)
 @given(names, seeds, st.sampled_from(HOW))
 def test_other_ways_to_write_a_policy_change_no_bit(name, seed, how):
-    space, rng = space_of(name), np.random.default_rng(seed)
-    params = some_settings(space, 6, rng)
-    others = [rewritten(space, each, how, rng) for each in params]
+    _, params, others = written_twice(name, seed, how)
     assert features_of(name, params).tobytes() == features_of(name, others).tobytes()
 
 

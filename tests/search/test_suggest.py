@@ -234,13 +234,17 @@ def joint_value(params):
 
 def test_a_policy_and_a_learning_rate_are_learned_together():
     space = SearchSpace.from_nni(policy_json(2, 2) | {"lr": {"_type": "loguniform", "_value": [1e-4, 1]}})
-    optimizer = Optimizer(space, n_initial=10, seed=0)
-    noise = 0.02 * np.random.default_rng(0).standard_normal(35)
-    asked = []
-    for id in range(35):
-        asked.append(optimizer.ask(id))
-        optimizer.tell(id, joint_value(asked[-1]) + noise[id])
     random = space.sample(1000, np.random.default_rng(0))
+    late, best = [], []  # of three searches: one alone may take long to turn to the learning rate
+    for seed in range(3):
+        optimizer = Optimizer(space, n_initial=10, seed=seed)
+        noise = 0.02 * np.random.default_rng(seed).standard_normal(35)
+        asked = []
+        for id in range(35):
+            asked.append(optimizer.ask(id))
+            optimizer.tell(id, joint_value(asked[-1]) + noise[id])
+        late += asked[20:]
+        best.append(optimizer.recommend())
 
     def off(settings):
         return np.mean([abs(math.log10(params["lr"]) + 2) for params in settings])
@@ -248,8 +252,9 @@ def test_a_policy_and_a_learning_rate_are_learned_together():
     def rotated(settings):
         return np.mean([joint_value(params | {"lr": 0.01}) for params in settings])
 
-    assert off(asked[20:]) < 0.6 < 0.95 < off(random)
-    assert rotated(asked[20:]) > 2 * rotated(random)
-    best = optimizer.recommend()
-    assert off([best]) < 0.5
-    assert joint_value(best) > np.quantile([joint_value(params) for params in random], 0.98)
+    assert off(late) < 0.6 < 0.95 < off(random)
+    assert rotated(late) > 2 * rotated(random)
+    assert off(best) < 0.5
+    assert np.mean([joint_value(params) for params in best]) > np.quantile(
+        [joint_value(params) for params in random], 0.98
+    )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import erfcx, log_ndtr, logsumexp, ndtr
 
 from tuun_da.errors import ConfigError
@@ -30,15 +31,21 @@ def log_ei(prediction: Prediction, best: float) -> Floats:
 
     -inf where no improvement is possible: a standard deviation of 0 and a mean that is not above ``best``.
     """
-    # Of the largest floats, only quarters can be subtracted from each other.
-    largest = max(float(np.max(np.abs(prediction.mean), initial=0.0)), abs(best))
-    unit = 1.0 if largest < LARGEST_DIFFERENCE else 4.0
-    gain = prediction.mean / unit - best / unit
-    certain = prediction.std <= 0
-    std = np.where(certain, 1.0, prediction.std / unit)
+    gain, std, certain, unit = _gains(prediction, best)
     with np.errstate(divide="ignore", over="ignore"):
         values = np.where(certain, np.log(np.maximum(gain, 0.0)), log_h(gain / std) + np.log(std))
         return np.asarray(logsumexp(values, axis=0) - math.log(len(values) / unit))
+
+
+def _gains(prediction: Prediction, best: float) -> tuple[Floats, Floats, NDArray[np.bool_], float]:
+    """Mean less ``best`` and standard deviation (s, n), in a unit that keeps them finite; where that is 0; the unit.
+
+    Of the largest floats, only quarters can be subtracted from each other. A standard deviation of 0 is told as 1.
+    """
+    largest = max(float(np.max(np.abs(prediction.mean), initial=0.0)), abs(best))
+    unit = 1.0 if largest < LARGEST_DIFFERENCE else 4.0
+    certain = prediction.std <= 0
+    return prediction.mean / unit - best / unit, np.where(certain, 1.0, prediction.std / unit), certain, unit
 
 
 def log_h(z: Floats) -> Floats:
@@ -74,12 +81,9 @@ def log_pi(prediction: Prediction, best: float) -> Floats:
 
     Where the standard deviation is 0: 0 if the mean is above ``best``, -inf if not.
     """
-    largest = max(float(np.max(np.abs(prediction.mean), initial=0.0)), abs(best))
-    unit = 1.0 if largest < LARGEST_DIFFERENCE else 4.0
-    gain = prediction.mean / unit - best / unit
-    certain = prediction.std <= 0
+    gain, std, certain, _ = _gains(prediction, best)
     with np.errstate(divide="ignore", over="ignore"):
-        z = np.where(certain, np.where(gain > 0, np.inf, -np.inf), gain / np.where(certain, 1.0, prediction.std / unit))
+        z = np.where(certain, np.where(gain > 0, np.inf, -np.inf), gain / std)
         return np.asarray(logsumexp(log_ndtr(z), axis=0) - math.log(len(z)))
 
 

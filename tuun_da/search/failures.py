@@ -4,35 +4,42 @@ A failure has no value. Counted as a bad one, an arbitrary number would bend the
 same setting would be proposed again. It is the chance of success that failures teach, and an improvement is worth that
 share of itself (Gelbart et al. 2014, constrained expected improvement).
 
-The chance is a kernel-weighted share of failures with a prior of the weight of one trial:
+The chance comes from a Gaussian process over the labels, 1 for a success and 0 for a failure, cut at one half:
 
-    P(failure at x) = (r + sum over failed of k(x, x_i)) / (1 + sum over all of k(x, x_i)),   r = failed / (2 + all)
+    P(success at x) = Phi((mean(x) - 1/2) / sqrt(variance(x) + noise))
 
-so that one failure among many successes, a machine that died, costs a neighbour about half, and a setting that failed
-again and again is left alone.
+It goes to 0 as fast as a normal tail where trials fail again and again. A share of failures among the neighbours, which
+stays at some hundredths, does not keep a search away: far from the best, the expected improvement falls without bound.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import log_ndtr
 
 from tuun_da.search.domains import Floats
+from tuun_da.search.gaussian_process import GaussianProcess
 from tuun_da.search.kernels import Kernel
+
+LOG_NOISE = -1.5  # of the noise variance as a share of the labels' variance: a machine that died says little
 
 
 class FailureModel:
-    """``succeeded`` (n, d) and ``failed`` (m, d) are points; length scales are half of what the kernel's prior expects.
+    """``succeeded`` (n, d) and ``failed`` (m, d), together at least one, are points of the space of ``kernel``.
 
-    So only near neighbours count, and a hundred successes elsewhere do not outvote a failure here.
+    Its hyperparameters are those expected before any trial: a handful of labels does not tell them, and fitted, the
+    noise goes to 0 and the chance with it.
     """
 
     def __init__(self, kernel: Kernel, succeeded: Floats, failed: Floats) -> None:
-        self._kernel, self._failures = kernel, len(failed)
-        self._trials = kernel.features(np.concatenate([failed, succeeded]))
-        self._rate = len(failed) / (2 + len(failed) + len(succeeded))
+        process = GaussianProcess(kernel)
+        expected = process.prior_mean.copy()
+        expected[-1] = LOG_NOISE
+        labels = np.concatenate([np.ones(len(succeeded)), np.zeros(len(failed))])
+        self._posterior = process.posterior(np.concatenate([succeeded, failed]), labels, [expected])
 
     def log_success(self, points: Floats) -> Floats:
         """Logarithm (n,) of the chance that a trial at each of points (n, d) succeeds."""
-        weights = self._kernel.nearness(self._kernel.features(points), self._trials)
-        failed = self._rate + np.sum(weights[:, : self._failures], axis=1)
-        return np.asarray(np.log1p(-failed / (1 + np.sum(weights, axis=1))))
+        prediction = self._posterior.predict(points)
+        spread = np.sqrt(prediction.std[0] ** 2 + self._posterior.noise_std**2)
+        return np.asarray(log_ndtr((prediction.mean[0] - 0.5) / spread))

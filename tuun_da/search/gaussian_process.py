@@ -120,6 +120,11 @@ class GaussianProcessPosterior:
         self._x = kernel.features(points)
         self._factors = [self._factor(draw) for draw in draws]
 
+    @property
+    def noise_std(self) -> float:
+        """Standard deviation of the noise of an observation, on the scale of the values."""
+        return self._scale * math.sqrt(float(np.mean([_split(draw)[2] for draw in self.draws])))
+
     def predict(self, points: Floats) -> Prediction:
         x = self._kernel.features(points)
         means, variances = [], []

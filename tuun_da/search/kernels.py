@@ -61,10 +61,6 @@ class Kernel(Protocol):
         """k (n, n) between the points of x, and the map from a symmetric w (n, n) to sum_ij w_ij dk_ij/dtheta (p,)."""
         ...
 
-    def nearness(self, a: Any, b: Any) -> Floats:
-        """From 0, far apart, to 1, the same (n, m), with half of the length scales that the prior expects."""
-        ...
-
 
 @dataclass(frozen=True)
 class Features:
@@ -152,10 +148,6 @@ class MixedKernel:
             return np.concatenate(parts)
 
         return k, pullback
-
-    def nearness(self, a: Features, b: Features) -> Floats:
-        """From 0, far apart, to 1, the same (n, m), with half of the length scales that the prior expects."""
-        return self.matrix(self.prior_mean - math.log(2), a, b)
 
     def _real_scales(self, theta: Floats) -> Floats:
         return np.exp(theta[: len(self._real)])

@@ -119,14 +119,6 @@ class PolicyKernel:
 
         return _blended(t, policy, rest), pullback
 
-    def nearness(self, a: PolicyPoints, b: PolicyPoints) -> Floats:
-        """From 0, far apart, to 1, the same (n, m), with half of the length scales that the prior expects."""
-        scales = self._scales(self.prior_mean) / 2
-        near, _ = _parts(a.policy / scales, b.policy / scales)
-        if self.rest is None or a.rest is None or b.rest is None:
-            return near
-        return np.asarray(_blended(0.5, near, self.rest.nearness(a.rest, b.rest)))
-
     def _scales(self, theta: Floats) -> Floats:
         return np.asarray(np.exp(theta[: len(self.blocks)])[self.owner])
 

@@ -65,10 +65,6 @@ class TrendKernel:
 
         return k + (x.trends * v) @ x.trends.T, pullback
 
-    def nearness(self, a: TrendPoints, b: TrendPoints) -> Floats:
-        """That of the base kernel."""
-        return self.base.nearness(a.base, b.base)
-
     def _split(self, theta: Floats) -> tuple[Floats, Floats]:
         count = len(theta) - len(self._trends)
         return theta[:count], np.asarray(np.exp(theta[count:]))
