@@ -5,8 +5,9 @@
 
 All optimizers of a seed begin with the same settings, trained with the same seed, so these cost once. At the end, and
 after 30 trials, what the common recommender picks and the luckiest trial are trained 5 times again, with seeds that no
-trial had and that are the same for all. Interrupt it at any time: a rerun asks the optimizers again, which propose the
-same, and takes every training that is in ``results/real_race_SETTING.jsonl`` from there.
+trial had and that are the same for all; of ours with more knowledge, a probe, also what it recommends itself. Interrupt
+it at any time: a rerun asks the optimizers again, which propose the same, and takes every training that is in
+``results/real_race_SETTING.jsonl`` from there.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import race
-from benchmarks.rivals import Params, make_rival
+from benchmarks.rivals import Params, make_rival, recommended_by
 from tuun_da.search.space import SearchSpace
 
 HERE = Path(__file__).parent
@@ -57,7 +58,11 @@ class Journal:
     def __init__(self, settings: Settings, train: Train) -> None:
         self._settings = settings
         self._train = train
-        self.records = race.read_lines(settings.results)
+        self._names = list(settings.space)
+        self.records = [
+            record | {"policy": dict(zip(self._names, record["policy"], strict=True))}
+            for record in race.read_lines(settings.results)
+        ]
         self._known = {
             (_key(record["policy"]), record["training_seed"]): float(record["accuracy"])
             for record in self.records
@@ -77,8 +82,10 @@ class Journal:
         return self._known[key]
 
     def add(self, record: dict[str, Any]) -> None:
+        """Append ``record``; its policy is written as a list of values in the order of the space, a third as long."""
         self.records.append(record)
-        race.append_line(self._settings.results, record)
+        values = [record["policy"][name] for name in self._names]
+        race.append_line(self._settings.results, record | {"policy": values})
 
 
 def run_seed(settings: Settings, seed: int, train: Train) -> None:
@@ -104,7 +111,10 @@ def _judge(journal: Journal, settings: Settings, name: str, seed: int, trials: r
     space = SearchSpace.from_nni(settings.space)
     params, values = trials.params[:at], trials.values[:at]
     recommend = race.recommender(json.loads(settings.recommender))
-    for figure, index in (("recommended", recommend(space, params, values)), ("lucky", int(np.argmax(values)))):
+    picked = [("recommended", recommend(space, params, values)), ("lucky", int(np.argmax(values)))]
+    if name.startswith("ours:gp,"):  # with a probe, say: what such an optimizer recommends knows of it, too
+        picked.append(("own recommendation", recommended_by(name, settings.space, params, values)))
+    for figure, index in picked:
         known = {"kind": "result", "optimizer": name, "race_seed": seed, "at": at, "figure": figure}
         known |= {"trials": settings.trials, "concurrency": settings.concurrency, "policy": params[index]}
         if any(all(record.get(key) == value for key, value in known.items()) for record in journal.records):

@@ -62,7 +62,7 @@ class Setting:
         )
 
 
-SETTINGS: Mapping[str, Setting] = {
+SETTINGS: dict[str, Setting] = {
     setting.name: setting
     for setting in (
         Setting(
@@ -105,6 +105,11 @@ SETTINGS: Mapping[str, Setting] = {
 }
 """The settings by name."""
 
+RACES: Mapping[str, Setting] = SETTINGS | {
+    "cifar10_500": replace(SETTINGS["cifar10"], name="cifar10_500", train_per_class=50, passes=40)
+}
+"""What real_race runs on: the settings, and 500 images of CIFAR-10, small enough for thousands of trainings."""
+
 REFERENCES: Mapping[str, Setting] = {
     "digits": replace(SETTINGS["digits"], net="digits_reference_net", passes=600),
     "steel": replace(SETTINGS["steel"], net="steel_reference_net", passes=600),
@@ -130,10 +135,10 @@ def setting_splits(name: str, data_dir: str = "data") -> Splits:
 
 
 def named_setting(name: str) -> Setting:
-    """The setting ``name``. Raises ConfigError."""
-    if name not in SETTINGS:
-        raise ConfigError(f"setting must be one of {', '.join(SETTINGS)}; got {name!r}")
-    return SETTINGS[name]
+    """The setting or race ``name``. Raises ConfigError."""
+    if name not in RACES:
+        raise ConfigError(f"setting must be one of {', '.join(RACES)}; got {name!r}")
+    return RACES[name]
 
 
 def image_folder(setting: Setting, data_dir: str) -> Path:
@@ -142,14 +147,15 @@ def image_folder(setting: Setting, data_dir: str) -> Path:
     Raises DataError.
     """
     assert setting.archive_folder is not None
-    places = [Path(data_dir) / setting.archive_folder, Path(data_dir) / setting.name / setting.archive_folder]
+    archive = setting.name.partition("_")[0]
+    places = [Path(data_dir) / setting.archive_folder, Path(data_dir) / archive / setting.archive_folder]
     for place in places:
         if place.is_dir():
             return place
-    archive = {"steel": "neu_det_64.tar.xz", "cifar10": "cifar10_jpeg.tar.xz"}[setting.name]
+    file = {"steel": "neu_det_64.tar.xz", "cifar10": "cifar10_jpeg.tar.xz"}[archive]
     raise DataError(
         f"the images of {setting.name} are neither in {places[0]} nor in {places[1]}; "
-        f"unpack {archive} (tar -xJf) into {data_dir}, or name another folder with --data-dir"
+        f"unpack {file} (tar -xJf) into {data_dir}, or name another folder with --data-dir"
     )
 
 

@@ -178,6 +178,18 @@ def make_rival(name: str, nni_space: Mapping[str, Any], seed: int, initial: Sequ
     return entry.find()(nni_space, seed, initial, **{**entry.options, **_options(name, entry)})
 
 
+def recommended_by(
+    name: str, nni_space: Mapping[str, Any], params: Sequence[Mapping[str, Any]], values: Sequence[float]
+) -> int:
+    """Which of the trials ``ours`` with these options recommends, after it has seen all of them."""
+    rival = make_rival(name, nni_space, 0, [])
+    assert isinstance(rival, Ours)
+    for entry, value in zip(params, values, strict=True):
+        rival.optimizer.add(entry, value)
+    key = rival.space.key(rival.optimizer.recommend())
+    return [rival.space.key(entry) for entry in params].index(key)
+
+
 def _entry(name: str) -> Entry:
     base = name.split(":", 1)[0]
     if base not in RIVALS:
