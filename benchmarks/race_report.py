@@ -174,3 +174,41 @@ def draw(curves: Curves, title: str, path: Path) -> bool:
     figure.savefig(path)
     plt.close(figure)
     return True
+
+
+def draw_recommendations(
+    found: Mapping[tuple[str, int, str], Sequence[float]],
+    baselines: Mapping[str, Sequence[float]],
+    title: str,
+    path: Path,
+) -> bool:
+    """Retrained accuracies by (optimizer, trials, what recommended): a dot for each race, a bar at their mean.
+
+    Baselines are lines across. False without matplotlib.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        return False
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    rows = sorted(found, key=lambda row: (row[1], float(np.mean(found[row]))))
+    figure, axes = plt.subplots(figsize=(8, 1.5 + 0.3 * len(rows)), dpi=110)
+    for y, row in enumerate(rows):
+        percent = 100 * np.asarray(found[row])
+        color = "tab:red" if row[0].startswith("ours") else "tab:gray"
+        axes.plot(percent, np.full(len(percent), y), "o", color=color, alpha=0.4, markersize=4)
+        axes.plot(percent.mean(), y, "|", color=color, markersize=16, markeredgewidth=3)
+    for (name, values), style in zip(sorted(baselines.items()), ("-", "--", "-.", ":"), strict=False):
+        axes.axvline(100 * float(np.mean(values)), color="tab:blue", linestyle=style, linewidth=1, label=name)
+    labels = [f"{name.split('=')[0]}, {at} trials{'' if what == 'recommended' else ', own'}" for name, at, what in rows]
+    axes.set_yticks(range(len(rows)), labels, fontsize=8)
+    axes.set(xlabel="accuracy of the recommendation, trained again, in percent", title=title)
+    axes.grid(axis="x", alpha=0.3)
+    if baselines:
+        axes.legend(fontsize=7, loc="best")
+    figure.tight_layout()
+    figure.savefig(path)
+    plt.close(figure)
+    return True

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import race
+from benchmarks.race_report import draw_recommendations
 from benchmarks.rivals import Params, make_rival, recommended_by
 from tuun_da.search.space import SearchSpace
 
@@ -34,9 +35,12 @@ HERE = Path(__file__).parent
 OPTIMIZERS = ["random", "optuna_tpe", "flat_gp", "ours:gp"]
 AT = (30, 60)  # trials, after which there are recommendations
 RETRAININGS = 5
+FIGURES = ("recommended", "own recommendation", "lucky")  # in the order of the table
 FIRST_RETRAINING_SEED = 900_000
 
-Train = Callable[[str, Params, int], float]
+BASELINES = ("none", "etp", "trivialaugment", "autoaugment")
+
+Train = Callable[[str, "Params | str", int], float]
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Settings:
     concurrency: int = 1
     recommender: str = "{}"
     space: Mapping[str, Any] = field(default_factory=dict)
+    lucky: bool = True  # retrain the luckiest trial, too
 
 
 class Journal:
@@ -60,7 +65,7 @@ class Journal:
         self._train = train
         self._names = list(settings.space)
         self.records = [
-            record | {"policy": dict(zip(self._names, record["policy"], strict=True))}
+            record if isinstance(record["policy"], str) else record | {"policy": self._named(record["policy"])}
             for record in race.read_lines(settings.results)
         ]
         self._known = {
@@ -69,7 +74,10 @@ class Journal:
             if record["kind"] == "training"
         }
 
-    def accuracy(self, policy: Params, seed: int, **notes: Any) -> float:
+    def _named(self, values: Sequence[Any]) -> Params:
+        return dict(zip(self._names, values, strict=True))
+
+    def accuracy(self, policy: Params | str, seed: int, **notes: Any) -> float:
         """Of a training, done now unless it is known."""
         key = _key(policy), seed
         if key not in self._known:
@@ -84,8 +92,17 @@ class Journal:
     def add(self, record: dict[str, Any]) -> None:
         """Append ``record``; its policy is written as a list of values in the order of the space, a third as long."""
         self.records.append(record)
-        values = [record["policy"][name] for name in self._names]
-        race.append_line(self._settings.results, record | {"policy": values})
+        policy = record["policy"]
+        short = policy if isinstance(policy, str) else [policy[name] for name in self._names]
+        race.append_line(self._settings.results, record | {"policy": short})
+
+
+def train_baselines(settings: Settings, train: Train) -> None:
+    """What costs no search: each of ``BASELINES``, trained with the seeds of the recommendations' retrainings."""
+    journal = Journal(settings, train)
+    for name in BASELINES:
+        for i in range(RETRAININGS):
+            journal.accuracy(name, FIRST_RETRAINING_SEED + i, baseline=name)
 
 
 def run_seed(settings: Settings, seed: int, train: Train) -> None:
@@ -111,7 +128,9 @@ def _judge(journal: Journal, settings: Settings, name: str, seed: int, trials: r
     space = SearchSpace.from_nni(settings.space)
     params, values = trials.params[:at], trials.values[:at]
     recommend = race.recommender(json.loads(settings.recommender))
-    picked = [("recommended", recommend(space, params, values)), ("lucky", int(np.argmax(values)))]
+    picked = [("recommended", recommend(space, params, values))]
+    if settings.lucky:
+        picked.append(("lucky", int(np.argmax(values))))
     if name.startswith("ours:gp,"):  # with a probe, say: what such an optimizer recommends knows of it, too
         picked.append(("own recommendation", recommended_by(name, settings.space, params, values)))
     for figure, index in picked:
@@ -136,7 +155,7 @@ def _judge(journal: Journal, settings: Settings, name: str, seed: int, trials: r
         )
 
 
-def _key(policy: Mapping[str, Any]) -> str:
+def _key(policy: Mapping[str, Any] | str) -> str:
     return json.dumps(policy, sort_keys=True)
 
 
@@ -146,7 +165,7 @@ class RealTraining:
 
     data_dir: str
 
-    def __call__(self, setting: str, policy: Params, seed: int) -> float:
+    def __call__(self, setting: str, policy: Params | str, seed: int) -> float:
         import torch
 
         from benchmarks.real_trainings import train_policy
@@ -156,19 +175,20 @@ class RealTraining:
 
 
 def report(results: Path, reference: str) -> str:
-    """The table and its Markdown file: retrained accuracies in percent, and differences paired by seed."""
+    """The table and its Markdown file: retrained accuracies in percent, and differences paired by seed. And a plot."""
     found: dict[tuple[str, int, str], dict[int, dict[str, Any]]] = {}
+    baselines: dict[str, list[float]] = {}
     for record in race.read_lines(results):
         if record["kind"] == "result":
             found.setdefault((record["optimizer"], record["at"], record["figure"]), {})[record["race_seed"]] = record
+        elif "baseline" in record:
+            baselines.setdefault(record["baseline"], []).append(float(record["accuracy"]))
     head = ["optimizer", "after", "what", "seeds", "seen in the search", "retrained", f"less {reference}", "last ten"]
     lines = [f"# {results.stem}: accuracy in percent\n", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    order = sorted(
-        found, key=lambda row: (-row[1], row[2] != "recommended", -np.mean(list(_means(found[row]).values())))
-    )
+    order = sorted(found, key=lambda row: (-row[1], FIGURES.index(row[2]), -np.mean(list(_means(found[row]).values()))))
     for row in order:
         runs, means = found[row], _means(found[row])
-        other = _means(found.get((reference, *row[1:]), {}))
+        other = _means(found.get((reference, row[1], "lucky" if row[2] == "lucky" else "recommended"), {}))
         cells = [row[0], f"{row[1]} trials", row[2], str(len(runs))]
         cells += [f"{100 * np.mean([run['seen'] for run in runs.values()]):.2f}"]
         cells += [_with_interval(list(means.values()), signed=False)]
@@ -179,6 +199,19 @@ def report(results: Path, reference: str) -> str:
     lines.append(
         "\nIntervals are 95 % (Student's t over the seeds); every policy was trained again with 5 fresh seeds."
     )
+    if baselines:
+        lines.append(
+            "\nWithout a search, trained with the same seeds:\n\n| policy | trainings | accuracy |\n|---|---|---|"
+        )
+        for name, values in sorted(baselines.items(), key=lambda item: -np.mean(item[1])):
+            lines.append(f"| {name} | {len(values)} | {_with_interval(values, signed=False)} |")
+    curves = {
+        (name, at, figure): list(_means(runs).values())
+        for (name, at, figure), runs in found.items()
+        if figure != "lucky"
+    }
+    if draw_recommendations(curves, baselines, results.stem, results.with_suffix(".png")):
+        lines.append(f"\n![{results.stem}]({results.stem}.png)")
     text = "\n".join(lines) + "\n"
     results.with_suffix(".md").write_text(text)
     return text
@@ -211,6 +244,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--concurrency", type=int, default=1)
     parser.add_argument("--recommender", default="{}", help="options of tuun_da's Optimizer, as JSON")
+    parser.add_argument("--no-lucky", action="store_true", help="retrain what is recommended only")
     parser.add_argument("--workers", type=int, default=1, help="processes of one core, each with seeds of its own")
     parser.add_argument("--shard", default="0/1", help="i/n: the i-th (from 0) of n parts of the seeds")
     parser.add_argument("--results", type=Path, help="default: results/real_race_SETTING.jsonl")
@@ -230,10 +264,12 @@ def main() -> None:
         options.concurrency,
         options.recommender,
         json.loads((race.ROOT / "search_spaces" / "tuun.json").read_text()),
+        not options.no_lucky,
     )
     i, n = map(int, options.shard.split("/"))
     seeds = range(options.first_seed, options.first_seed + options.seeds)[i::n]
     train = RealTraining(options.data_dir)
+    train_baselines(settings, train)
     with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
         for future in as_completed([pool.submit(run_seed, settings, seed, train) for seed in seeds]):
             future.result()

@@ -106,7 +106,7 @@ SETTINGS: dict[str, Setting] = {
 """The settings by name."""
 
 RACES: Mapping[str, Setting] = SETTINGS | {
-    "cifar10_500": replace(SETTINGS["cifar10"], name="cifar10_500", train_per_class=50, passes=40)
+    "cifar10_500": replace(SETTINGS["cifar10"], name="cifar10_500", train_per_class=50, passes=30)
 }
 """What real_race runs on: the settings, and 500 images of CIFAR-10, small enough for thousands of trainings."""
 
