@@ -212,7 +212,9 @@ def test_files_of_the_tuner_are_looked_for_in_its_code_directory_only(write, tmp
     made_probe().save(code / "probe.json")
     made_probe().save(elsewhere / "stray.json")
     monkeypatch.chdir(elsewhere)
-    config = read_config(write(**tuner(codeDirectory="code", classArgs={"probe": "probe.json", "initial": ["etp"]})))
+    policies = {"searchSpace": json.loads((REPOSITORY / "search_spaces" / "tuun.json").read_text())}
+    arguments = {"probe": "probe.json", "initial": ["etp"]}
+    config = read_config(write(**policies, **tuner(codeDirectory="code", classArgs=arguments)))
     assert (config.settings.probe, config.settings.initial) == ("probe.json", ["etp"])
     with pytest.raises(ConfigError, match=r"tuner.classArgs: probe: 'stray.json' cannot be used"):
         read_config(write(**tuner(codeDirectory="code", classArgs={"probe": "stray.json"})))
@@ -223,7 +225,7 @@ def test_a_registered_tuner_has_no_code_directory_so_the_whole_path_is_needed(wr
     made_probe().save(tmp_path / "probe.json")
     monkeypatch.chdir(tmp_path)
     for probe in ("probe.json", str(tmp_path / "probe.json")):
-        path = write(tuner={"name": "Tuun", "classArgs": {"probe": probe, "initial": ["none"]}})
+        path = write(tuner={"name": "Tuun", "classArgs": {"probe": probe}})
         if probe == "probe.json":
             with pytest.raises(ConfigError, match=r"tuner.classArgs: probe: 'probe.json' .* whole path is needed"):
                 read_config(path)
@@ -238,6 +240,7 @@ def test_a_registered_tuner_has_no_code_directory_so_the_whole_path_is_needed(wr
         ({"initial": "etp"}, "initial must be a list of names or files, got 'etp'"),
         ({"warm_start": ["nowhere"]}, "warm_start: 'nowhere' cannot be used"),
         ({"beta": 2}, "beta belongs to acquisition ucb, which is logei here; got 2"),
+        ({"initial": ["etp"]}, "initial policy etp needs a search space with a policy in it"),
     ],
 )
 def test_what_the_tuner_knows_before_is_checked_before(write, arguments, problem):

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from tuun_da.engines.known import read_known
+from tuun_da.engines.known import optimizer_arguments, read_known
 from tuun_da.engines.tuner_settings import TunerSettings
 from tuun_da.errors import ConfigError, SearchSpaceError
 from tuun_da.policy_format import TRIAL_ID_KEY
@@ -95,7 +95,7 @@ def read_config(path: str | os.PathLike[str]) -> NniConfig:
     except ConfigError as error:
         problems.append(str(error))
     try:
-        settings = _read_tuner(path, content)
+        settings = _read_tuner(path, content, space)
     except ConfigError as error:
         problems.append(str(error))
     if problems:
@@ -233,7 +233,8 @@ def _read_space(path: Path, content: Mapping[str, Any]) -> Mapping[str, Any]:
     return dict(space)
 
 
-def _read_tuner(path: Path, content: Mapping[str, Any]) -> TunerSettings:
+def _read_tuner(path: Path, content: Mapping[str, Any], space: Mapping[str, Any]) -> TunerSettings:
+    """``space`` is empty where it could not be read; nothing is asked of the tuner's files to fit it then."""
     tuner = content.get("tuner")
     if not isinstance(tuner, dict):
         return TunerSettings()  # told already
@@ -261,7 +262,9 @@ def _read_tuner(path: Path, content: Mapping[str, Any]) -> TunerSettings:
         raise ConfigError(f"{path}: tuner.classArgs: must be keys and values; got {arguments!r}")
     try:
         settings = TunerSettings.from_arguments(arguments)
-        read_known(settings.probe, settings.initial, settings.warm_start, folders=folders)
+        known = read_known(settings.probe, settings.initial, settings.warm_start, folders=folders)
+        if space:
+            optimizer_arguments(known, SearchSpace.from_nni(space))
         return settings
-    except ConfigError as error:
+    except (ConfigError, SearchSpaceError) as error:
         raise ConfigError(f"{path}: tuner.classArgs: {error}") from None
