@@ -180,12 +180,12 @@ def test_a_real_race_shares_initial_trainings_and_resumes_where_it_was_cut(tmp_p
         trained.append((json.dumps(policy, sort_keys=True), seed))
         return float(true_accuracy(policy) + 0.001 * np.sin(seed))
 
-    names = ("random", "ours:forest")
+    names = ("random", "ours:gp,acquisition=ucb")
     whole = real_race.Settings("toy", tmp_path / "whole.jsonl", names, trials=14, space=POLICY)
     real_race.run_seed(whole, 0, train)
     assert len(trained) == len(set(trained))
     first = list(trained)
-    assert len(first) <= 10 + 2 * 4 + 2 * 2 * 5
+    assert len(first) <= 10 + 2 * 4 + (2 + 3) * 5
     trained.clear()
     cut = real_race.Settings("toy", tmp_path / "cut.jsonl", names, trials=14, space=POLICY)
     with pytest.raises(KeyboardInterrupt):
@@ -199,4 +199,5 @@ def test_a_real_race_shares_initial_trainings_and_resumes_where_it_was_cut(tmp_p
     real_race.train_baselines(cut, lambda setting, name, seed: {"none": 0.5, "etp": 0.8}.get(name, 0.6))
     text = real_race.report(cut.results, "random")
     assert "| random | 14 trials | recommended | 1 |" in text
+    assert "| ours:gp,acquisition=ucb | 14 trials | own recommendation | 1 |" in text
     assert text.index("| etp | 5 | 80.00 ± 0.00 |") < text.index("| none | 5 | 50.00 ± 0.00 |")
