@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from tuun_da.operations import OPERATION_TYPES
+from tuun_da.operations import OPERATION_TYPES, PUBLISHED_TYPES
 
 Floats = NDArray[np.float64]
 
@@ -144,7 +144,7 @@ def summaries(triples: Floats) -> Floats:
     types = triples[..., :-2]  # (n, s, o, t)
     p, m = triples[..., -2:-1], triples[..., -1:]
     by_type = [(types * p).sum((1, 2)), (types * p * m).sum((1, 2)), (types * p * m).max((1, 2))]
-    geometric = np.array([kind.category == "geometric" for kind in OPERATION_TYPES.values()], dtype=np.float64)
+    geometric = np.array([OPERATION_TYPES[kind].category == "geometric" for kind in PUBLISHED_TYPES], dtype=np.float64)
     totals = [(by_type[i] @ np.stack([geometric, 1 - geometric], 1)) for i in (0, 1)]
     unchanged = np.prod(1 - p[..., 0], axis=2)  # (n, s)
     strength = (p * m)[..., 0].sum(2)

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.race import ROOT, read_lines
-from tuun_da.operations import OPERATION_TYPES
+from tuun_da.operations import OPERATION_TYPES, PUBLISHED_TYPES
 from tuun_da.policy_format import policy_places
 from tuun_da.search.maximize import maximize
 from tuun_da.search.space import SearchSpace
@@ -102,7 +102,7 @@ def triples_of(policies: Sequence[Mapping[str, Any]]) -> Floats:
 
     An operation that never happens is all zeros, and the magnitude of a type that has none is zero.
     """
-    names = list(OPERATION_TYPES)
+    names = PUBLISHED_TYPES
     places = policy_places(policies[0])
     made = np.zeros((len(policies), len(places), len(places[0]), len(names) + 2))
     for row, policy in zip(made, policies, strict=True):

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.real_trainings import BASELINES
 from tuun_da.known_policies import KNOWN_POLICIES
-from tuun_da.operations import OPERATION_TYPES, Operation, SubPolicy
+from tuun_da.operations import OPERATION_TYPES, PUBLISHED_TYPES, Operation, SubPolicy
 from tuun_da.policy_format import parameters_from_sub_policies
 
 PLAN_SEED = 20250101
@@ -62,7 +62,7 @@ def random_policies() -> Iterator[Parameters]:
     """Uniform draws from search_spaces/tuun.json."""
     rng = np.random.default_rng([PLAN_SEED, 0])
     for _ in range(RANDOM_POLICIES):
-        yield drawn_policy(rng, tuple(OPERATION_TYPES))
+        yield drawn_policy(rng, PUBLISHED_TYPES)
 
 
 def drawn_policy(
@@ -104,7 +104,7 @@ def shuffled_structured_policies() -> list[tuple[str, Parameters]]:
 def structured_policies() -> Iterator[tuple[str, Parameters]]:
     """Policies that no random draw comes near to: one type everywhere, extremes, almost nothing, known good ones."""
     rng = np.random.default_rng([PLAN_SEED, 2])
-    all_types = tuple(OPERATION_TYPES)
+    all_types = PUBLISHED_TYPES
     places = SUB_POLICIES * OPERATIONS
     for kind in all_types:
         yield f"structured-one-type-{kind}-strong", policy_of([(kind, 0.9, 0.9)] * places)
@@ -121,7 +121,7 @@ def structured_policies() -> Iterator[tuple[str, Parameters]]:
             yield f"structured-{name}-{i}", drawn_policy(rng, all_types, probability, magnitude)
 
     for category in ("geometric", "color"):
-        types = [kind for kind, row in OPERATION_TYPES.items() if row.category == category]
+        types = [kind for kind in all_types if OPERATION_TYPES[kind].category == category]
         for strength in (0.2, 0.5, 0.8):
             triples = [(types[i % len(types)], strength, strength) for i in range(places)]
             yield f"structured-only-{category}-{strength}", policy_of(triples)

@@ -16,14 +16,14 @@ from tuun_da import __version__
 from tuun_da.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISTAKE, main
 from tuun_da.engines.loopback import loopback_node_options
 from tuun_da.errors import PolicyError
-from tuun_da.operations import Operation, SubPolicy
+from tuun_da.operations import DEEPAUGMENT_TYPES, PUBLISHED_TYPES, Operation, SubPolicy
 from tuun_da.policy_format import PolicyRecord
 from tuun_da.probe_format import ProbeRecord
 from tuun_da.search.history import Journal, Trial, TrialState
 from tuun_da.starter import starter_files
 
 REPOSITORY = Path(__file__).parents[1]
-COMMANDS = ("search", "best", "confirm", "probe", "init", "node-options")
+COMMANDS = ("search", "best", "confirm", "probe", "space", "init", "node-options", "export", "show")
 UNIT = {"_type": "uniform", "_value": [0, 1]}
 SPACE = {"operation1_1": {"_type": "choice", "_value": ["rotate"]}, "prob1_1": UNIT, "magnitude1_1": UNIT}
 SETTINGS = {"optimize_mode": "maximize", "surrogate": "random", "acquisition": "logei", "n_initial": 2, "seed": 0}
@@ -139,6 +139,28 @@ def test_as_a_program_a_mistake_is_a_line_and_debug_shows_the_traceback(here):
         (("probe", "--picture", "missing/p.png"), "--picture must be a file in a folder"),
         (("probe", "--picture", "p.txt"), "a picture's file must end in .png, .svg, .pdf"),
         (("probe", "-o", "p.png"), "--picture must be another file than --output, got 'p.png'"),
+        (("probe", "--types", "rotate,fog"), "operation type must be one of shearX,"),
+        (("probe", "--space", "text.json"), "search space text.json is not JSON"),
+        (("probe", "--space", "missing.json"), "missing.json cannot be read"),
+        (("probe", "--space", "flat.json"), "--space must be a search space with a policy in it, got 'flat.json'"),
+        (("space", "--categories", "geometric,colour"), "geometric, color, blur, noise, occlusion; got 'colour'"),
+        (("space", "--categories", ","), "at least one category is needed"),
+        (("space", "--types", "rotate,fog"), "randomErasing, channelPermutation; got 'fog'"),
+        (("space", "--types", "rotate,rotate"), "operation type 'rotate' is named twice"),
+        (("space", "--sub-policies", "0"), "sub_policies must be a whole number from 1 to 1000, got 0"),
+        (("space", "--operations", "0"), "operations must be a whole number from 1 to 100, got 0"),
+        (("space", "-o", "missing/s.json"), "--output must be a file in a folder"),
+        (("export", "missing.json", "--to", "torchvision"), "missing.json cannot be read"),
+        (("export", "policy.json", "--to", "torchvision", "-o", "policy.json"), "this command did not write it"),
+        (("export", "policy.json", "--to", "torchvision", "-o", "missing/a.py"), "--output must be a file in a folder"),
+        (("show", "missing.json", "--images", "digits"), "missing.json cannot be read"),
+        (("show", "policy.json", "--images", "nine"), "nine does not exist; wanted a folder of images, an image file"),
+        (("show", "policy.json", "--images", "text.json"), "image text.json cannot be read"),
+        (("show", "policy.json", "--images", "digits", "--rows", "0"), "rows must be a whole number from 1 on, got 0"),
+        (("show", "policy.json", "--images", "digits", "--columns", "0"), "columns must be a whole number of at"),
+        (("show", "policy.json", "--images", "digits", "--seed", "-1"), "seed must be a whole number from 0 on"),
+        (("show", "policy.json", "--images", "digits", "-o", "p.txt"), "a contact sheet's file must end in .png"),
+        (("show", "policy.json", "--images", "digits", "-o", "missing/p.png"), "--output must be a file in a folder"),
         (("init", "text.json"), "text.json"),
     ],
 )
@@ -146,6 +168,7 @@ def test_a_mistake_ends_with_2_and_a_line(run, here, monkeypatch, arguments, wor
     # A mistake that is overlooked must not start an experiment here.
     monkeypatch.setattr("tuun_da.engines.nni_experiment.running", lambda *_, **__: 1 / 0)
     (here / "text.json").write_text("not JSON at all\n")
+    (here / "flat.json").write_text(json.dumps({"x": UNIT}))
     PolicyRecord((SubPolicy((Operation("rotate", 1.0, 1.0),)),)).save(here / "policy.json")
     write_journal(here / "journal.jsonl")
     config = REPOSITORY / "nni_configs" / "digits.yml"
@@ -304,7 +327,7 @@ def test_probe_writes_the_numbers_and_a_picture_and_says_where(run, here, more, 
 def test_an_interrupted_probe_leaves_nothing(run, here, monkeypatch):
     from tuun_da.training import probe
 
-    def interrupted(config, splits, device, on_progress):
+    def interrupted(config, splits, device, on_progress, *, types):
         on_progress("training", 0, 20)
         raise KeyboardInterrupt
 
@@ -312,6 +335,107 @@ def test_an_interrupted_probe_leaves_nothing(run, here, monkeypatch):
     code, _, errors = run("probe")
     assert (code, errors) == (EXIT_INTERRUPTED, "tuun-da probe: interrupted\n")
     assert list(here.iterdir()) == []
+
+
+def test_probe_measures_the_types_of_a_space_or_those_that_are_named(run, here):
+    assert run("space", "--types", "invert,cutout")[0] == 0
+    for number, choice in enumerate((("--space", "space.json"), ("--types", "cutout,invert"))):
+        code, output, errors = run(*SMALL_PROBE, "-o", f"{number}.json", *choice)
+        assert (code, errors) == (0, "")
+        assert tuple(ProbeRecord.load(f"{number}.json").effects) == ("invert", "cutout")
+        assert "Measuring: 6 of 6 settings" in output
+    assert run("probe", "--space", "space.json", "--types", "invert")[0] == EXIT_MISTAKE
+
+
+# ---- space ----
+
+
+def test_space_writes_the_published_space_by_default(run, here):
+    code, output, errors = run("space")
+    assert (code, errors) == (0, "")
+    shipped = REPOSITORY / "search_spaces"
+    assert (here / "space.json").read_bytes() == (shipped / "tuun.json").read_bytes()
+    assert "30 parameters, 16 operation types: shearX, " in output
+    assert f"Written to {here / 'space.json'}" in output
+    assert run("space", "--types", ",".join(PUBLISHED_TYPES), "-o", "t.json")[0] == 0
+    assert (here / "t.json").read_bytes() == (shipped / "tuun.json").read_bytes()
+    assert run("space", "--types", ", ".join(DEEPAUGMENT_TYPES), "--no-probabilities", "-o", "d.json")[0] == 0
+    assert (here / "d.json").read_bytes() == (shipped / "deepaugment.json").read_bytes()
+
+
+def test_space_of_categories_is_one_that_a_search_takes(run, here):
+    from tuun_da.search.policy_space import find_policy
+    from tuun_da.search.space import SearchSpace
+
+    arguments = ("--categories", "blur, occlusion", "--sub-policies", "3", "--operations", "1", "--no-probabilities")
+    assert run("space", *arguments, "-o", "s.json")[0] == 0
+    layout = find_policy(SearchSpace.from_nni(json.loads((here / "s.json").read_text())))
+    assert (layout.sub_policies, layout.operations_per_sub_policy, layout.has_prob) == (3, 1, False)
+    assert layout.types == ("gaussianBlur", "sharpen", "emboss", "coarseDropout", "cutout", "randomErasing")
+    assert run("space", "--categories", "blur", "--types", "cutout")[0] == EXIT_MISTAKE
+
+
+# ---- export ----
+
+ROTATE = SubPolicy((Operation("rotate", 1.0, 1.0),))
+
+
+@pytest.mark.parametrize("target", ["torchvision", "albumentations"])
+def test_export_writes_what_policy_code_gives_and_says_where(run, here, target):
+    from tuun_da.augment.export import policy_code
+
+    record = PolicyRecord((ROTATE,), "image", searched={"dataset": "digits"})
+    record.save(here / "p.json")
+    code, output, errors = run("export", "p.json", "--to", target, "-o", "mine.py")
+    assert (code, output, errors) == (0, f"Written to {here / 'mine.py'}\n", "")
+    assert (here / "mine.py").read_text() == policy_code(record, target)
+
+
+def test_export_knows_every_target(run):
+    from tuun_da.augment.export import TARGETS
+
+    _, output, _ = run("export", "--help")
+    assert f"--to {{{','.join(TARGETS)}}}" in output
+    assert run("export", "p.json", "--to", "kornia")[0] == EXIT_MISTAKE
+    assert run("export", "p.json")[0] == EXIT_MISTAKE
+
+
+def test_export_says_that_a_per_batch_policy_is_applied_per_image(run, here):
+    PolicyRecord((ROTATE,), "batch").save(here / "p.json")
+    _, output, _ = run("export", "p.json", "--to", "torchvision")
+    assert "draws one sub-policy for each mini-batch; the file draws one for each image" in output
+    assert (here / "augmentation.py").is_file()
+
+
+def test_export_replaces_its_own_files_only(run, here):
+    PolicyRecord((ROTATE,)).save(here / "p.json")
+    assert run("export", "p.json", "--to", "torchvision")[0] == 0
+    first = (here / "augmentation.py").read_text()
+    assert run("export", "p.json", "--to", "albumentations")[0] == 0
+    assert (here / "augmentation.py").read_text() != first
+    (here / "augmentation.py").write_text("mine = 1\n")
+    code, _, errors = run("export", "p.json", "--to", "torchvision")
+    assert code == EXIT_MISTAKE
+    assert "--output is there already, and this command did not write it: 'augmentation.py'" in errors
+    assert (here / "augmentation.py").read_text() == "mine = 1\n"
+
+
+# ---- show ----
+
+
+def test_show_draws_a_sheet_and_says_where(run, here):
+    from PIL import Image
+
+    PolicyRecord((ROTATE,) * 3, searched={"image_size": 16}).save(here / "p.json")
+    sizes = {}
+    for name, more in (("all", ()), ("low", ("--rows", "2")), ("slim", ("--columns", "5")), ("again", ("--seed", "0"))):
+        code, output, errors = run("show", "p.json", "--images", "digits", "-o", f"{name}.png", *more)
+        assert (code, output, errors) == (0, f"Written to {here / name}.png\n", "")
+        with Image.open(here / f"{name}.png") as file:
+            sizes[name] = file.size
+    assert sizes["all"][0] - sizes["slim"][0] == 3 * 100  # 16 pixels are enlarged to 96, and stand 4 apart
+    assert sizes["all"][1] - sizes["low"][1] == 108
+    assert (here / "all.png").read_bytes() == (here / "again.png").read_bytes()
 
 
 # ---- confirm ----

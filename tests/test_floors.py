@@ -6,7 +6,8 @@ The rule, as the code has it:
     4   engines/        report/
     3                   training/
     2   search/         augment/      sisters: neither imports the other
-    1   operations.py   known_policies.py   policy_format.py   probe_format.py   data_files.py   errors.py
+    1   operations.py   known_policies.py   policy_format.py   probe_format.py   space_file.py   data_files.py
+        errors.py
         (standard library only)
 
 A module imports from lower floors or from its own folder. What the tuner's process loads (everything that
@@ -37,6 +38,7 @@ FLOORS = {
     "tuun_da/data_files.py": 1,
     "tuun_da/policy_format.py": 1,
     "tuun_da/probe_format.py": 1,
+    "tuun_da/space_file.py": 1,
     "tuun_da/search/": 2,
     "tuun_da/augment/": 2,
     "tuun_da/training/": 3,
@@ -52,7 +54,12 @@ DOORS = {
     "numpy": ("tuun_da/search/", "tuun_da/training/", "tuun_da/engines/study.py"),  # study: a generator to fall back on
     "scipy": ("tuun_da/search/", "tuun_da/engines/confirm.py"),  # confirm: quantiles of Student's t
     "sklearn": ("tuun_da/search/forest.py", "tuun_da/training/datasets.py"),  # datasets: the digits
-    "torch": ("tuun_da/augment/", "tuun_da/training/", "tuun_da/engines/confirm.py"),
+    "torch": (
+        "tuun_da/augment/",
+        "tuun_da/training/",
+        "tuun_da/engines/confirm.py",
+        "tuun_da/report/contact_sheet.py",
+    ),
     "torchvision": ("tuun_da/training/",),
     "PIL": ("tuun_da/training/",),
     "stan": ("tuun_da/search/stan_worker.py",),
@@ -200,7 +207,7 @@ def test_the_lower_floors_do_without_nni_and_stan(folder):
 
 
 def test_operations_need_the_standard_library_only():
-    loaded = loaded_by("import tuun_da.operations, tuun_da.errors, tuun_da.policy_format, tuun_da.probe_format")
+    loaded = loaded_by("import tuun_da.space_file, tuun_da.errors, tuun_da.policy_format, tuun_da.probe_format")
     assert loaded.isdisjoint({"numpy", "torch", "yaml", "nni", "scipy"})
 
 

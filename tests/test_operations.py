@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tuun_da.errors import PolicyError, TuunDaError
-from tuun_da.operations import OPERATION_TYPES, Operation, SubPolicy
+from tuun_da.operations import CATEGORIES, DEEPAUGMENT_TYPES, OPERATION_TYPES, PUBLISHED_TYPES, Operation, SubPolicy
 
 RANGES = {  # value at magnitude 0 and 1, and whether the sign is drawn
     "shearX": (0.0, 0.3, True),
@@ -29,12 +29,72 @@ RANGES = {  # value at magnitude 0 and 1, and whether the sign is drawn
     "invert": (None, None, False),
     "randomCrop": (28 / 32, 1.0, False),
     "randomHorizontalFlip": (0.0, 1.0, False),
+    "gaussianBlur": (0.0, 1 / 16, False),
+    "sharpen": (0.0, 1.0, False),
+    "emboss": (0.0, 1.0, False),
+    "gaussianNoise": (0.0, 0.2, False),
+    "dropout": (0.0, 0.5, False),
+    "coarseDropout": (0.0, 0.3, False),
+    "gamma": (0.0, 1.0, True),
+    "addPerChannel": (0.0, 40.0, False),
+    "hueSaturation": (0.0, 45 / 255, True),
+    "coarseSaltAndPepper": (0.0, 0.3, False),
+    "verticalFlip": (0.0, 1.0, False),
+    "perspective": (0.0, 0.25, False),
+    "elastic": (0.0, 0.1, False),
+    "grayscale": (0.0, 1.0, False),
+    "cutout": (0.0, 0.5, False),
+    "randomErasing": (0.0, 0.4, False),
+    "channelPermutation": (None, None, False),
+}
+DEEPAUGMENT = {  # its augmenter.py's names, and ours; fog, clouds and super-pixels have none
+    "crop": ["randomCrop"],
+    "gaussian-blur": ["gaussianBlur"],
+    "rotate": ["rotate"],
+    "shear": ["shearX", "shearY"],
+    "translate-x": ["translateX"],
+    "translate-y": ["translateY"],
+    "horizontal-flip": ["randomHorizontalFlip"],
+    "vertical-flip": ["verticalFlip"],
+    "sharpen": ["sharpen"],
+    "emboss": ["emboss"],
+    "additive-gaussian-noise": ["gaussianNoise"],
+    "dropout": ["dropout"],
+    "coarse-dropout": ["coarseDropout"],
+    "gamma-contrast": ["gamma"],
+    "brighten": ["addPerChannel"],
+    "invert": ["invert"],
+    "histogram-equalize": ["equalize"],
+    "perspective-transform": ["perspective"],
+    "elastic-transform": ["elastic"],
+    "add-to-hue-and-saturation": ["hueSaturation"],
+    "coarse-salt-pepper": ["coarseSaltAndPepper"],
+    "grayscale": ["grayscale"],
 }
 
 
-def test_table_has_the_16_types_of_the_search_spaces_in_order() -> None:
+def test_table_has_the_published_types_first_and_in_order() -> None:
     assert list(OPERATION_TYPES) == list(RANGES)
     assert all(name == row.name for name, row in OPERATION_TYPES.items())
+    assert list(RANGES)[:16] == list(PUBLISHED_TYPES)
+
+
+def test_deepaugments_types_are_there() -> None:
+    ours = [name for names in DEEPAUGMENT.values() for name in names]
+    assert sorted(ours) == sorted(DEEPAUGMENT_TYPES)
+    assert list(DEEPAUGMENT_TYPES) == [name for name in OPERATION_TYPES if name in ours]
+
+
+def test_categories_are_those_of_the_table() -> None:
+    assert CATEGORIES == ("geometric", "color", "blur", "noise", "occlusion")
+    assert {row.category for row in OPERATION_TYPES.values()} == set(CATEGORIES)
+
+
+def test_further_types_do_nothing_at_magnitude_0_by_their_value() -> None:
+    """Only chances, shares, sizes and offsets: 0 is nothing for each of them."""
+    further = [row for name, row in OPERATION_TYPES.items() if name not in PUBLISHED_TYPES]
+    assert {row.low for row in further} == {0.0}
+    assert [row.name for row in further if not row.has_magnitude] == ["channelPermutation"]
 
 
 @pytest.mark.parametrize("name", RANGES)

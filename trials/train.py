@@ -28,8 +28,9 @@ def main() -> int:
     parser.add_argument(
         "--policy",
         default="search",
-        help="search (the policy in NNI's parameters), none, etp (crop + flip), etp+search, trivialaugment, "
-        "or a policy file (default: %(default)s)",
+        help="search (the policy in NNI's parameters), etp+search, a policy file, or a baseline: none, etp (crop + "
+        "flip), etp+cutout, autoaugment-cifar10, autoaugment-svhn, autoaugment-imagenet, randaugment, trivialaugment, "
+        "trivialaugment-narrow (default: %(default)s)",
     )
     options = parser.parse_args()
     parameters = nni.get_next_parameter() or {}  # {} outside of an experiment

@@ -19,6 +19,7 @@ from typing import Any
 
 from tuun_da import __version__
 from tuun_da.errors import ConfigError, ExperimentError, TuunDaError
+from tuun_da.operations import CATEGORIES, PUBLISHED_TYPES
 from tuun_da.training.options import PROBE_DEFAULTS, add_training_options, configs_from_options
 
 EXIT_MISTAKE = 2
@@ -117,7 +118,62 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument(
         "--picture", metavar="FILE", help="heat map as .png, .svg or .pdf (default: OUTPUT with the ending .png)"
     )
+    measured = probe.add_mutually_exclusive_group()
+    measured.add_argument("--space", metavar="FILE", help="measure the operation types of this search space (JSON)")
+    measured.add_argument(
+        "--types", metavar="NAMES", help="measure these operation types (default: the 16 of the published search space)"
+    )
     add_training_options(probe, PROBE_DEFAULTS)
+
+    space = _command(
+        commands,
+        "space",
+        _space,
+        "write a search space for policies of the operation types that you choose",
+        "tuun-da space --categories geometric,color --sub-policies 5 -o space.json",
+    )
+    chosen = space.add_mutually_exclusive_group()
+    chosen.add_argument("--categories", metavar="NAMES", help=f"some of {', '.join(CATEGORIES)}: all types of these")
+    chosen.add_argument(
+        "--types", metavar="NAMES", help="exactly these types (default: the 16 of the published search space)"
+    )
+    space.add_argument("--sub-policies", type=int, default=5, metavar="N", help="(default: %(default)s)")
+    space.add_argument("--operations", type=int, default=2, metavar="N", help="of a sub-policy (default: %(default)s)")
+    space.add_argument(
+        "--no-probabilities", action="store_true", help="always apply every operation, as DeepAugment does"
+    )
+    space.add_argument(
+        "-o", "--output", default="space.json", metavar="FILE", help="search space file (default: %(default)s)"
+    )
+
+    export = _command(
+        commands,
+        "export",
+        _export,
+        "write a policy as a Python file for torchvision or albumentations that runs without tuun_da",
+        "tuun-da export best_policy.json --to torchvision -o augmentation.py",
+    )
+    export.add_argument("policy", metavar="POLICY", help="a policy file")
+    export.add_argument("--to", required=True, choices=("torchvision", "albumentations"), help="the library it is for")
+    export.add_argument(
+        "-o", "--output", default="augmentation.py", metavar="FILE", help="Python file (default: %(default)s)"
+    )
+
+    show = _command(
+        commands,
+        "show",
+        _show,
+        "draw a contact sheet: images as they are, and under each sub-policy of a policy",
+        "tuun-da show best_policy.json --images digits -o sheet.png",
+    )
+    show.add_argument("policy", metavar="POLICY", help="a policy file")
+    show.add_argument(
+        "--images", required=True, metavar="PATH", help="a folder of images, an image file, or a data set, as digits"
+    )
+    show.add_argument("-o", "--output", default="sheet.png", metavar="FILE", help=".png file (default: %(default)s)")
+    show.add_argument("--rows", type=int, metavar="N", help="sub-policies at most (default: all)")
+    show.add_argument("--columns", type=int, default=8, metavar="N", help="images at most (default: %(default)s)")
+    show.add_argument("--seed", type=int, default=0, metavar="N", help="draws the operations (default: %(default)s)")
 
     init = _command(
         commands,
@@ -158,7 +214,8 @@ def _confirm_options(parser: argparse.ArgumentParser) -> None:
         "--baselines",
         default="none,trivialaugment",
         metavar="NAMES",
-        help="some of none, etp, trivialaugment (default: %(default)s)",
+        help="some of none, etp, etp+cutout, autoaugment-cifar10, autoaugment-svhn, autoaugment-imagenet, randaugment, "
+        "trivialaugment, trivialaugment-narrow (default: %(default)s)",
     )
     group.add_argument("--workers", type=int, metavar="N", help="trainings side by side (default: one a core or GPU)")
     group.add_argument("--device", default="auto", help="as for train.py (default: %(default)s)")
@@ -213,7 +270,7 @@ def _search(options: argparse.Namespace) -> int:
     exported = False
     if journal is not None:
         try:
-            exported = _export(journal, experiment.id, options.output)
+            exported = _write_recommended(journal, experiment.id, options.output)
         except ExperimentError as error:
             if not interrupted:
                 failure = failure or error
@@ -259,7 +316,7 @@ def _nnictl(action: str, experiment_id: str, folder: Path) -> str:
     return f'NODE_OPTIONS="$(tuun-da node-options)" nnictl {action} {experiment_id}{directory}'
 
 
-def _export(journal: Any, experiment_id: str | None, output: str) -> bool:
+def _write_recommended(journal: Any, experiment_id: str | None, output: str) -> bool:
     """Print the recommendation and write the policy file; False where the search space holds no policy."""
     from tuun_da.engines.export import recommend
     from tuun_da.policy_format import describe
@@ -285,7 +342,7 @@ def _best(options: argparse.Namespace) -> int:
     path = _find_journal(options.experiment)
     _check_output(options.output)
     folder = path.parent.parent
-    _export(read_journal(path), folder.name if path.parent.name == "checkpoint" else None, options.output)
+    _write_recommended(read_journal(path), folder.name if path.parent.name == "checkpoint" else None, options.output)
     return 0
 
 
@@ -343,7 +400,11 @@ def _confirmation_path(policy: str) -> str:
 
 
 def _baselines(options: argparse.Namespace) -> list[str]:
-    return [name.strip() for name in options.baselines.split(",") if name.strip()]
+    return _names(options.baselines)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _probe(options: argparse.Namespace) -> int:
@@ -357,6 +418,7 @@ def _probe(options: argparse.Namespace) -> int:
     _check_output(str(picture), "--picture")
     if picture == output:
         raise ConfigError(f"--picture must be another file than --output, got {options.output!r}")
+    types = _types_to_probe(options)
 
     # Only now what takes seconds to import.
     from tuun_da.engines.progress_bar import ProgressBar
@@ -379,6 +441,7 @@ def _probe(options: argparse.Namespace) -> int:
             splits,
             device,
             lambda stage, done, total: bar.show(stage.capitalize(), done, total, units[stage]),
+            types=types,
         )
     settings = {**record.about["settings"], "data": data_config.to_dict()}
     record = replace(record, about={**record.about, "settings": settings})
@@ -386,6 +449,80 @@ def _probe(options: argparse.Namespace) -> int:
     save_probe_picture(record, picture)
     print(f"Accuracy on {record.about['probed_images']} validation images as they are: {record.baseline[0]:.2%}")
     print(f"Written to {output} and {picture}")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from tuun_da.augment.export import is_exported_file, policy_code
+    from tuun_da.data_files import write_atomically
+    from tuun_da.policy_format import PolicyRecord
+
+    record = PolicyRecord.load(options.policy)
+    _check_output(options.output)
+    output = Path(options.output).resolve()
+    if output.exists() and not is_exported_file(output):
+        raise ConfigError(f"--output is there already, and this command did not write it: {options.output!r}")
+    write_atomically(output, policy_code(record, options.to))
+    if record.per == "batch":
+        print("This policy draws one sub-policy for each mini-batch; the file draws one for each image.")
+    print(f"Written to {output}")
+    return 0
+
+
+def _types_to_probe(options: argparse.Namespace) -> tuple[str, ...]:
+    from tuun_da.space_file import checked_types, read_space
+
+    if options.types is not None:
+        return checked_types(_names(options.types))
+    if options.space is None:
+        return PUBLISHED_TYPES
+    from tuun_da.search.policy_space import find_policy
+    from tuun_da.search.space import SearchSpace
+
+    layout = find_policy(SearchSpace.from_nni(read_space(options.space)))
+    if layout is None:
+        raise ConfigError(f"--space must be a search space with a policy in it, got {options.space!r}")
+    return layout.types
+
+
+def _space(options: argparse.Namespace) -> int:
+    from tuun_da.data_files import write_atomically
+    from tuun_da.space_file import checked_types, policy_space, space_text, types_of_categories
+
+    types = PUBLISHED_TYPES
+    if options.categories is not None:
+        types = types_of_categories(_names(options.categories))
+    elif options.types is not None:
+        types = checked_types(_names(options.types))
+    space = policy_space(
+        types,
+        sub_policies=options.sub_policies,
+        operations=options.operations,
+        probabilities=not options.no_probabilities,
+    )
+    _check_output(options.output)
+    output = Path(options.output).resolve()
+    write_atomically(output, space_text(space))
+    print(f"{len(space)} parameters, {len(types)} operation types: {', '.join(types)}")
+    print(f"Written to {output}")
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from tuun_da.policy_format import PolicyRecord
+
+    record = PolicyRecord.load(options.policy)
+    _check_output(options.output)
+
+    # Only now what takes seconds to import.
+    from tuun_da.report.contact_sheet import check_sheet_path, save_contact_sheet, searched_size
+    from tuun_da.training.shown_images import read_shown_images
+
+    check_sheet_path(options.output)
+    images = read_shown_images(options.images, options.columns, image_size=searched_size(record))
+    output = Path(options.output).resolve()
+    save_contact_sheet(record, images, output, rows=options.rows, seed=options.seed, title=Path(options.policy).name)
+    print(f"Written to {output}")
     return 0
 
 

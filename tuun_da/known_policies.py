@@ -1,6 +1,6 @@
 """Published policies, as tables in our types. Needs no torch.
 
-AutoAugment's are of Cubuk et al. 2019 (arXiv:1805.09501), tables 7 and 8: five policies of five sub-policies, which
+AutoAugment's are of Cubuk et al. 2019 (arXiv:1805.09501), tables 7 to 9: five policies of five sub-policies, which
 the authors joined into one of 25. A level from 0 to 9 there is the magnitude level / 9 here, because our ranges are the
 paper's. AutoContrast, Equalize and Invert have no magnitude; it is 0 here.
 """
@@ -71,6 +71,39 @@ _SVHN: tuple[tuple[Row, Row], ...] = (
     (("shearY", 0.8, 5), ("autocontrast", 0.7, 0)),
     (("shearX", 0.7, 2), ("invert", 0.1, 0)),
 )
+
+_IMAGENET: tuple[tuple[Row, Row], ...] = (
+    (("posterize", 0.4, 8), ("rotate", 0.6, 9)),
+    (("solarize", 0.6, 5), ("autocontrast", 0.6, 0)),
+    (("equalize", 0.8, 0), ("equalize", 0.6, 0)),
+    (("posterize", 0.6, 7), ("posterize", 0.6, 6)),
+    (("equalize", 0.4, 0), ("solarize", 0.2, 4)),
+    (("equalize", 0.4, 0), ("rotate", 0.8, 8)),
+    (("solarize", 0.6, 3), ("equalize", 0.6, 0)),
+    (("posterize", 0.8, 5), ("equalize", 1.0, 0)),
+    (("rotate", 0.2, 3), ("solarize", 0.6, 8)),
+    (("equalize", 0.6, 0), ("posterize", 0.4, 6)),
+    (("rotate", 0.8, 8), ("color", 0.4, 0)),
+    (("rotate", 0.4, 9), ("equalize", 0.6, 0)),
+    (("equalize", 0.0, 0), ("equalize", 0.8, 0)),
+    (("invert", 0.6, 0), ("equalize", 1.0, 0)),
+    (("color", 0.6, 4), ("contrast", 1.0, 8)),
+    (("rotate", 0.8, 8), ("color", 1.0, 2)),
+    (("color", 0.8, 8), ("solarize", 0.8, 7)),
+    (("sharpness", 0.4, 7), ("invert", 0.6, 0)),
+    (("shearX", 0.6, 5), ("equalize", 1.0, 0)),
+    (("color", 0.4, 0), ("equalize", 0.6, 0)),
+    (("equalize", 0.4, 0), ("solarize", 0.2, 4)),
+    (("solarize", 0.6, 5), ("autocontrast", 0.6, 0)),
+    (("invert", 0.6, 0), ("equalize", 1.0, 0)),
+    (("color", 0.6, 4), ("contrast", 1.0, 8)),
+    (("equalize", 0.8, 0), ("equalize", 0.6, 0)),
+)
+
+AUTOAUGMENT: Mapping[str, tuple[tuple[Row, Row], ...]] = MappingProxyType(
+    {"cifar10": _CIFAR10, "svhn": _SVHN, "imagenet": _IMAGENET}
+)
+"""AutoAugment's tables by data set: for each of the 25 sub-policies, two triples of type, probability and level."""
 
 
 def _sub_policies(rows: tuple[tuple[Row, Row], ...]) -> tuple[SubPolicy, ...]:

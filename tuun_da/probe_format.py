@@ -35,8 +35,9 @@ class ProbeRecord:
     """What a probe file holds. Raises ProbeError.
 
     ``magnitudes`` rise within [0, 1]. ``baseline`` has the ``MEASURES`` of the images as they are. ``effects`` has for
-    each of the 16 types a row for each magnitude, or one row where the type has none: the ``MEASURES`` of the images
-    after the operation, less the baseline. ``about`` says what was measured: data set, network, seed, ...
+    each type that was measured, in the order of ``OPERATION_TYPES``, a row for each magnitude, or one row where the
+    type has none: the ``MEASURES`` of the images after the operation, less the baseline. ``about`` says what was
+    measured: data set, network, seed, ...
     """
 
     magnitudes: tuple[float, ...]
@@ -56,10 +57,12 @@ class ProbeRecord:
         for name in self.effects:
             if name not in OPERATION_TYPES:
                 raise ProbeError(f"effects must be of the types {', '.join(OPERATION_TYPES)}; got {name!r}")
+        if not self.effects:
+            raise ProbeError("effects must have at least one operation type, got none")
         effects = {}
         for name, row in OPERATION_TYPES.items():
             if name not in self.effects:
-                raise ProbeError(f"effects of {name} are missing")
+                continue
             wanted = len(magnitudes) if row.has_magnitude else 1
             rows = self.effects[name]
             if not isinstance(rows, list | tuple) or len(rows) != wanted:

@@ -1,11 +1,15 @@
-"""Crop and flip, and TrivialAugment, against torchvision's: pixel by pixel under a given draw, and draw by draw."""
+"""Crop and flip, and Cutout, against references that take one image at a time; chains; what all baselines keep to."""
 
 from __future__ import annotations
 
 import copy
 import math
 import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,11 +17,17 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from tuun_da import Operation, Policy, SubPolicy
-from tuun_da.augment import Chain, CropAndFlip, TrivialAugment
-from tuun_da.augment.baselines import WIDE_OPERATIONS, CropAndFlipDraw, TrivialAugmentDraw
+from tuun_da.augment import AutoAugment, BatchTransform, Chain, CropAndFlip, Cutout, RandAugment, TrivialAugment
+from tuun_da.augment.crop_and_flip import CropAndFlipDraw, CutoutDraw
+from tuun_da.augment.named import CHOICES, SEARCHED, build_transform
+from tuun_da.engines.confirm import LABELS
 from tuun_da.errors import PolicyError
+from tuun_da.policy_format import PolicyRecord
 
-N = 30_000
+SUB_POLICIES = (
+    SubPolicy((Operation("shearX", 0.7, 1.0), Operation("color", 0.7, 1.0))),
+    SubPolicy((Operation("invert", 1, 0),)),
+)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -32,6 +42,21 @@ def assert_share(events: Tensor, share: float) -> None:
     """Within 4.5 standard deviations; the seeds are fixed."""
     bound = 4.5 * math.sqrt(share * (1 - share) / len(events))
     assert abs(events.double().mean().item() - share) <= bound
+
+
+def make_chain() -> Chain:
+    return Chain([CropAndFlip(), Policy.from_sub_policies(SUB_POLICIES)])
+
+
+BASELINES: dict[str, Callable[[], BatchTransform[Any]]] = {
+    "CropAndFlip": CropAndFlip,
+    "Cutout": Cutout,
+    "AutoAugment": lambda: AutoAugment("cifar10"),
+    "RandAugment": RandAugment,
+    "TrivialAugment": TrivialAugment,
+    "Chain": make_chain,
+}
+every_baseline = pytest.mark.parametrize("transform", [make() for make in BASELINES.values()], ids=BASELINES)
 
 
 # ---- crop and flip ----
@@ -84,167 +109,135 @@ def test_crop_and_flip_treats_float_alike() -> None:
     assert torch.equal(transform(images / 255, generator=seeded()), as_bytes / 255)
 
 
-# ---- TrivialAugment ----
+# ---- Cutout ----
 
 
-def test_the_space_is_torchvisions() -> None:
-    theirs = v2.TrivialAugmentWide._AUGMENTATION_SPACE
-    assert list(WIDE_OPERATIONS) == list(theirs)
-    for name, (magnitudes, signed) in theirs.items():
-        row = WIDE_OPERATIONS[name]
-        assert row.signed == signed
-        wanted = magnitudes(31, 32, 32)
-        if wanted is None:
-            assert (row.low, row.high) == (0.0, 0.0)
-        else:  # torchvision's threshold of solarize is a share, ours is of 255
-            torch.testing.assert_close(row.values(31), wanted.float() * (255 if name == "Solarize" else 1))
+def papers_cutout(image: Tensor, length: int, y: int, x: int, fill: float) -> Tensor:
+    """The authors' own code for one hole (github.com/uoguelph-mlrg/Cutout), with a fill other than 0."""
+    height, width = image.shape[-2:]
+    y1, y2 = np.clip(y - length // 2, 0, height), np.clip(y + length // 2, 0, height)
+    x1, x2 = np.clip(x - length // 2, 0, width), np.clip(x + length // 2, 0, width)
+    result = image.clone()
+    result[:, y1:y2, x1:x2] = fill
+    return result
 
 
-@pytest.mark.parametrize("fill", [None, 90.0])
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("size", [(32, 32), (17, 23), (40, 40)], ids=str)
-@pytest.mark.parametrize("name", WIDE_OPERATIONS)
-def test_pixels_are_torchvisions(name: str, size: tuple[int, int], channels: int, fill: float | None) -> None:
-    reference = v2.TrivialAugmentWide(fill=fill)
-    transform = TrivialAugment() if fill is None else TrivialAugment(fill=fill)
-    row = WIDE_OPERATIONS[name]
-    values = row.values(31)
-    if row.signed:
-        values = torch.cat([values, -values])
-    images = make_images(len(values), channels, size)
-    index = list(WIDE_OPERATIONS).index(name)
-    result = transform.transform(images, TrivialAugmentDraw(torch.full((len(values),), index), values))
-    different = 0
-    for image, value, ours in zip(images, values.tolist(), result, strict=True):
-        magnitude = value / 255 if name == "Solarize" else value
-        wanted = reference._apply_image_or_video_transform(
-            image, name, magnitude, interpolation=reference.interpolation, fill=reference._fill
-        )
-        apart = (ours.int() - wanted.int()).abs()
-        different += int((apart > 0).sum())
-    # The last bit of float32 decides between neighbours at equal distance.
-    assert different <= 0.002 * result.numel() if row.geometric else different == 0
-
-
-@pytest.mark.parametrize("name", ["ShearX", "ShearY", "TranslateX", "Rotate"])
-def test_bilinear_pixels_are_torchvisions_inside(name: str) -> None:
-    reference = v2.TrivialAugmentWide(interpolation=F.InterpolationMode.BILINEAR)
-    values = WIDE_OPERATIONS[name].values(31)
-    images = make_images(31)
-    index = list(WIDE_OPERATIONS).index(name)
-    transform = TrivialAugment(interpolation="bilinear")
-    result = transform.transform(images, TrivialAugmentDraw(torch.full((31,), index), values))
-    for image, value, ours in zip(images, values.tolist(), result, strict=True):
-        wanted = reference._apply_image_or_video_transform(
-            image, name, value, interpolation=reference.interpolation, fill=reference._fill
-        )
-        assert (ours.int() - wanted.int()).abs().max() <= 1  # with black as fill also at the rim
-
-
-@pytest.mark.parametrize("transform", [CropAndFlip(), TrivialAugment()], ids=lambda one: type(one).__name__)
-def test_a_compiled_baseline_takes_batches_of_several_sizes(transform: CropAndFlip | TrivialAugment) -> None:
-    torch._dynamo.reset()
-    compiled = torch.compile(transform, backend="eager")
-    assert [compiled(make_images(n)).shape[0] for n in (4, 7, 9)] == [4, 7, 9]
-
-
-def test_operation_magnitude_and_sign_are_drawn_uniformly() -> None:
-    draw = TrivialAugment().draw(N, seeded(3))
-    for index, row in enumerate(WIDE_OPERATIONS.values()):
-        mine = draw.operation == index
-        assert_share(mine, 1 / 14)
-        value = draw.value[mine]
-        if row.high == row.low:
-            assert (value == 0).all()
-            continue
-        assert value.abs().min() >= min(row.low, row.high)
-        for step in row.values(31).unique():
-            assert_share(value.abs() == step, (row.values(31) == step).double().mean().item())
-        if row.signed:
-            assert_share(value[value != 0] > 0, 0.5)
-        else:
-            assert (value >= 0).all()
-
-
-def test_draws_are_distributed_as_torchvisions() -> None:
-    """The mean level of a bright image with one dark pixel tells operation, magnitude and sign apart."""
-    reference = v2.TrivialAugmentWide()
-    image = torch.full((1, 9, 9), 200, dtype=torch.uint8)
-    image[0, 4, 4] = 10
-    n = 6000
-    with torch.random.fork_rng():
-        torch.manual_seed(4)
-        theirs = torch.stack([reference(image).float().mean() for _ in range(n)])
-    ours = TrivialAugment()(image.expand(n, 1, 9, 9), generator=seeded(5)).float().mean((1, 2, 3))
-    # Two-sample Kolmogorov-Smirnov; 2.0 is the critical value for a chance of 7e-4.
-    points = torch.cat([ours, theirs]).unique()
-    gap = (torch.searchsorted(ours.sort()[0], points, right=True) / n) - (
-        torch.searchsorted(theirs.sort()[0], points, right=True) / n
-    )
-    assert gap.abs().max() < 2.0 * math.sqrt(2 / n)
-
-
-def test_each_image_takes_one_operation() -> None:
-    images = make_images(300)
-    transform = TrivialAugment()
-    draw = transform.draw(300, seeded(6))
+@pytest.mark.parametrize(
+    ("size", "length"), [((32, 32), 16), ((8, 8), 4), ((17, 23), 8), ((40, 24), 12), ((2, 2), 1), ((1, 1), 0)], ids=str
+)
+def test_cutout_is_the_papers(size: tuple[int, int], length: int, channels: int) -> None:
+    images = make_images(80, channels, size)
+    transform = Cutout()
+    draw = transform.draw(80, seeded(1))
     result = transform.transform(images, draw)
-    alone = torch.cat(
-        [
-            transform.transform(images[i : i + 1], TrivialAugmentDraw(draw.operation[[i]], draw.value[[i]]))
-            for i in range(300)
-        ]
-    )
-    assert torch.equal(result, alone)
-    identity = draw.operation == 0
-    assert torch.equal(result[identity], images[identity])
+    as_floats = transform.transform(images / 255, draw)
+    for image, (down, across), ours, ours_as_floats in zip(
+        images, draw.centre.tolist(), result, as_floats, strict=True
+    ):
+        y, x = int(down * size[0]), int(across * size[1])
+        if length % 2 == 1:  # the paper's code makes an even side of an odd one
+            wanted = image.clone()
+            wanted[:, y - length // 2 : y + length // 2 + 1, x - length // 2 : x + length // 2 + 1] = 128
+        else:
+            wanted = papers_cutout(image, length, y, x, 128)
+        assert torch.equal(ours, wanted)
+        assert torch.allclose(ours_as_floats, wanted / 255)
+
+
+def test_centres_of_cutout_are_uniform_over_all_pixels_and_squares_are_clipped_at_the_border() -> None:
+    n = 20_000
+    images = torch.zeros((n, 1, 8, 8), dtype=torch.uint8)
+    result = Cutout(share=0.25, fill=255)(images, generator=seeded(3)) == 255
+    areas = result.sum((1, 2, 3))
+    # of 8 centres along a side, 7 leave both lines of a square of 2 x 2 inside
+    for area, share in ((4, (7 / 8) ** 2), (2, 2 * 7 / 64), (1, 1 / 64)):
+        assert_share(areas == area, share)
+    # pixel (r, c) is covered by the centres r, r + 1 and c, c + 1, as far as they exist
+    lines = torch.tensor([2.0] * 7 + [1.0]) / 8
+    for row in range(8):
+        for column in range(8):
+            assert_share(result[:, 0, row, column], (lines[row] * lines[column]).item())
+
+
+def test_cutout_of_the_whole_side_at_the_middle_covers_all() -> None:
+    images = make_images(1, 3, (9, 9))
+    result = Cutout(share=1.0, fill=7).transform(images, CutoutDraw(torch.full((1, 2), 0.5)))
+    assert (result == 7).all()
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"magnitude_bins": 1}, "magnitude_bins must be a whole number, 2 or more; got 1"),
-        ({"magnitude_bins": 2.5}, "got 2.5"),
-        ({"interpolation": "bicubic"}, "must be 'nearest' or 'bilinear', got 'bicubic'"),
-        ({"fill": 256}, r"fill must lie in \[0, 255\], got 256"),
-        ({"fill": float("nan")}, "got nan"),
-        ({"fill": None}, "got None"),
+        ({"share": 0}, r"share must lie in \(0, 1\], got 0"),
+        ({"share": 1.5}, "got 1.5"),
+        ({"share": True}, "got True"),
+        ({"fill": -1}, r"fill must lie in \[0, 255\], got -1"),
+        ({"fill": "grey"}, "got 'grey'"),
     ],
     ids=str,
 )
-def test_settings_are_checked(settings: dict[str, object], message: str) -> None:
+def test_settings_of_cutout_are_checked(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(PolicyError, match=message):
-        TrivialAugment(**settings)  # type: ignore[arg-type]
+        Cutout(**settings)
 
 
-def test_magnitude_bins_are_used() -> None:
-    draw = TrivialAugment(magnitude_bins=2).draw(2000, seeded())
-    rotated = draw.value[draw.operation == list(WIDE_OPERATIONS).index("Rotate")]
-    assert set(rotated.tolist()) == {0.0, 135.0, -135.0}
+# ---- by name ----
 
 
-# ---- both, and chains ----
+def test_every_name_makes_its_transform() -> None:
+    made = {name: build_transform(name, None) for name in CHOICES if name not in SEARCHED}
+    assert {name: repr(transform) for name, transform in made.items()} == {
+        "none": "None",
+        "etp": "CropAndFlip()",
+        "etp+cutout": repr(Chain([CropAndFlip(), Cutout()])),
+        "autoaugment-cifar10": repr(AutoAugment("cifar10")),
+        "autoaugment-svhn": repr(AutoAugment("svhn")),
+        "autoaugment-imagenet": repr(AutoAugment("imagenet")),
+        "randaugment": repr(RandAugment(2, 9)),
+        "trivialaugment": repr(TrivialAugment()),
+        "trivialaugment-narrow": repr(TrivialAugment(space="narrow")),
+    }
+    assert set(LABELS) == set(made)  # confirm compares with all of them
 
 
-def make_chain() -> Chain:
-    policy = Policy.from_sub_policies(
-        [
-            SubPolicy((Operation("shearX", 0.7, 1.0), Operation("color", 0.7, 1.0))),
-            SubPolicy((Operation("invert", 1, 0),)),
-        ]
-    )
-    return Chain([CropAndFlip(), policy])
+@pytest.mark.parametrize("name", SEARCHED)
+def test_a_searched_policy_is_made_of_parameters_or_a_record(name: str) -> None:
+    record = PolicyRecord(SUB_POLICIES)
+    transforms = [build_transform(name, given) for given in (record, Policy.from_record(record).to_params())]
+    links = [list(one.transforms) if isinstance(one, Chain) else [one] for one in transforms]
+    for parts in links:
+        assert [type(part) for part in parts] == ([Policy] if name == "search" else [CropAndFlip, Policy])
+        assert parts[-1].record.sub_policies == SUB_POLICIES
+    with pytest.raises(PolicyError, match=r"choose none, etp, etp\+cutout, .*, trivialaugment-narrow or a policy file"):
+        build_transform(name, None)
 
 
-def test_a_chain_applies_its_parts_in_order_under_one_generator() -> None:
-    chain, images = make_chain(), make_images(20)
-    crop_and_flip, policy = chain.transforms
+def test_another_name_is_a_policy_file_or_a_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    PolicyRecord(SUB_POLICIES).save(path)
+    transform = build_transform(str(path), None)
+    assert isinstance(transform, Policy)
+    assert transform.record.sub_policies == SUB_POLICIES
+    with pytest.raises(
+        PolicyError, match=r"policy must be one of none, etp, .*, search, .* there is no file 'nothing'"
+    ):
+        build_transform("nothing", None)
+
+
+# ---- chains, and what all keep to ----
+
+
+@pytest.mark.parametrize("first", [CropAndFlip(), RandAugment(), Cutout()], ids=lambda one: type(one).__name__)
+def test_a_chain_applies_its_parts_in_order_under_one_generator(first: BatchTransform[Any]) -> None:
+    images, policy = make_images(20), Policy.from_sub_policies(SUB_POLICIES)
+    chain = Chain([first, policy])
     for seed in range(4):
         generator = seeded(seed)
-        first, second = crop_and_flip.draw(20, generator), policy.draw(20, generator)
-        wanted = policy.transform(crop_and_flip.transform(images, first), second)
+        draws = first.draw(20, generator), policy.draw(20, generator)
+        wanted = policy.transform(first.transform(images, draws[0]), draws[1])
         assert torch.equal(chain(images, generator=seeded(seed)), wanted)
-        assert not torch.equal(wanted, policy.transform(images, second))
+        assert not torch.equal(wanted, policy.transform(images, draws[1]))
 
 
 def test_an_empty_chain_copies() -> None:
@@ -259,8 +252,8 @@ def test_a_chain_holds_batch_transforms_only() -> None:
         Chain([v2.RandomHorizontalFlip()])  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize("transform", [CropAndFlip(), TrivialAugment(), make_chain()], ids=lambda t: type(t).__name__)
-def test_generator_copies_state_and_compilation(transform: Chain) -> None:
+@every_baseline
+def test_generator_copies_state_and_compilation(transform: BatchTransform[Any]) -> None:
     images = make_images(24)
     wanted = transform(images, generator=seeded(0))
     assert torch.equal(transform(images, generator=seeded(0)), wanted)
@@ -273,14 +266,37 @@ def test_generator_copies_state_and_compilation(transform: Chain) -> None:
     assert torch.equal(compiled(images, draw), wanted)
 
 
+@every_baseline
+def test_a_compiled_baseline_takes_batches_of_several_sizes(transform: BatchTransform[Any]) -> None:
+    torch._dynamo.reset()
+    compiled = torch.compile(transform, backend="eager")
+    assert [compiled(make_images(n)).shape[0] for n in (4, 7, 9)] == [4, 7, 9]
+
+
+@every_baseline
+def test_each_image_has_its_own_draw(transform: BatchTransform[Any]) -> None:
+    """One image in a batch differs from place to place, and depends on nothing but its own share of the draw."""
+    image = make_images(1)
+    result = transform(image.expand(200, -1, -1, -1), generator=seeded(8))
+    # per="batch", the policy in the chain has one sub-policy for all
+    assert len(torch.unique(result.flatten(1), dim=0)) > 20
+
+
 def test_reprs_name_their_settings() -> None:
     assert repr(CropAndFlip()) == "CropAndFlip()"
-    assert repr(TrivialAugment(fill=128)) == "TrivialAugment(magnitude_bins=31, interpolation='nearest', fill=128)"
+    assert repr(Cutout()) == "Cutout(share=0.5, fill=128)"
+    assert repr(AutoAugment("svhn")) == "AutoAugment(policy='svhn', interpolation='nearest', fill=0)"
+    settings = "num_magnitude_bins=31, interpolation='nearest', fill"
+    assert repr(RandAugment(3, 5)) == f"RandAugment(num_ops=3, magnitude=5, {settings}=0)"
+    assert repr(TrivialAugment(fill=128)) == f"TrivialAugment(space='wide', {settings}=128)"
 
 
-def test_draws_have_the_size_of_their_batch() -> None:
-    for transform in (CropAndFlip(), TrivialAugment(), make_chain()):
-        assert [len(transform.draw(n)) for n in (0, 1, 5)] == [0, 1, 5]
+@every_baseline
+def test_draws_have_the_size_of_their_batch(transform: BatchTransform[Any]) -> None:
+    assert [len(transform.draw(n)) for n in (0, 1, 5)] == [0, 1, 5]
+
+
+def test_the_crop_at_the_middle_is_the_image() -> None:
     half = CropAndFlipDraw(place=torch.full((4, 2), 0.5), flip=torch.full((4, 2), 0.5))
     images = make_images(4)
     assert torch.equal(CropAndFlip().transform(images, half), images)

@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 
 from tuun_da import Operation, Policy, SubPolicy
-from tuun_da.augment import BatchTransform, Chain, CropAndFlip, TrivialAugment
+from tuun_da.augment import AutoAugment, BatchTransform, Chain, CropAndFlip, Cutout, RandAugment, TrivialAugment
 from tuun_da.errors import PolicyError
 
 POLICY = Policy.from_sub_policies(
@@ -23,6 +23,9 @@ POLICY = Policy.from_sub_policies(
 TRANSFORMS = {
     "Policy": POLICY,
     "CropAndFlip": CropAndFlip(),
+    "Cutout": Cutout(),
+    "AutoAugment": AutoAugment("svhn"),
+    "RandAugment": RandAugment(),
     "TrivialAugment": TrivialAugment(),
     "Chain": Chain([CropAndFlip(), POLICY]),
 }

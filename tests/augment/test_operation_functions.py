@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
@@ -9,13 +11,13 @@ import pytest
 import torch
 import torchvision.transforms.v2.functional as F
 from torch import Tensor
-from torchvision_oracle import AFFINE, BLENDED, EXACT, affine, expected
+from torchvision_oracle import AFFINE, BLENDED, EXACT, ROUNDED, affine, expected
 
 from tuun_da import Operation, Policy, SubPolicy
 from tuun_da.augment.apply import FUNCTIONS, RANDOM_FUNCTIONS, apply_where
 from tuun_da.augment.pixels import from_levels, to_levels
 from tuun_da.augment.policy import PolicyDraw
-from tuun_da.operations import OPERATION_TYPES
+from tuun_da.operations import OPERATION_TYPES, PUBLISHED_TYPES
 
 NAMES = list(OPERATION_TYPES)
 SIZES = [(8, 8), (32, 32), (17, 23)]
@@ -26,6 +28,7 @@ NEUTRAL = {
     "posterize": 8.0,
     "solarize": 256.0,
     "randomCrop": 1.0,
+    **{name: 0.0 for name in NAMES if name not in PUBLISHED_TYPES and OPERATION_TYPES[name].has_magnitude},
 }
 """The value that changes nothing; the crop of full size does so at chance 1/2, which is the middle."""
 
@@ -132,9 +135,11 @@ def test_uint8_and_float_agree(name: str, size: tuple[int, int], channels: int) 
     """Within what the rounding of uint8 loses: of the result, and of the luma that color and contrast go by."""
     lost = {
         **dict.fromkeys(EXACT, 0.01),
-        **dict.fromkeys([*AFFINE, "randomCrop"], 0.51),
-        **dict.fromkeys(["autocontrast", "brightness"], 1.01),
+        **dict.fromkeys([*AFFINE, *ROUNDED, "randomCrop"], 0.51),
+        **dict.fromkeys(["autocontrast", "brightness", "gamma"], 1.01),
         **dict.fromkeys(["color", "contrast"], 1.91),
+        "grayscale": 2.01,
+        "hueSaturation": 4.71,  # a level of the hue, times 1.9, two of the luma, times 0.9, and one of the result
         "sharpness": 1.5,
     }
     images = make_images(18, channels, size)
@@ -282,9 +287,11 @@ def test_both_signs_occur_and_differ(name: str) -> None:
     image = make_images(1, 3, (16, 16), seed=9)
     images = image.expand(64, -1, -1, -1)
     draw = policy.draw(64, torch.Generator().manual_seed(0))
-    result = policy.transform(images, draw)
     value = OPERATION_TYPES[name].high
-    plus, minus = (FUNCTIONS[name](image, torch.tensor([sign * value]))[0] for sign in (1, -1))
+    chance = torch.full((1, 2), 0.25)
+    draw = dataclasses.replace(draw, chance=chance.expand(64, 1, 2))
+    result = policy.transform(images, draw)
+    plus, minus = (call(name, image, torch.tensor([sign * value], dtype=torch.float64), chance)[0] for sign in (1, -1))
     assert not torch.equal(plus, minus)
     is_plus = torch.tensor([torch.equal(one, plus) for one in result])
     is_minus = torch.tensor([torch.equal(one, minus) for one in result])

@@ -141,7 +141,11 @@ def test_settings_that_cannot_be_are_named(made, overrides, expected):
         ((["none"], 0, None), "n_seeds"),
         ((["none"], True, None), "n_seeds"),
         ((["none"], 2, 0), "workers"),
-        ((["none", "nine"], 2, None), "baseline must be one of none, etp, trivialaugment; got 'nine'"),
+        (
+            (["none", "nine"], 2, None),
+            "baseline must be one of none, etp, etp+cutout, autoaugment-cifar10, autoaugment-svhn, "
+            "autoaugment-imagenet, randaugment, trivialaugment, trivialaugment-narrow; got 'nine'",
+        ),
     ],
 )
 def test_a_request_that_cannot_be_is_refused(request_, expected):

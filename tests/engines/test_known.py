@@ -9,18 +9,19 @@ from made_probes import made_probe
 from nni_simulation import SPACE
 
 from tuun_da.engines.known import optimizer_arguments, read_known
-from tuun_da.errors import ConfigError, SearchSpaceError
+from tuun_da.errors import ConfigError, ProbeError, SearchSpaceError
 from tuun_da.known_policies import KNOWN_POLICIES
-from tuun_da.operations import OPERATION_TYPES, Operation, SubPolicy
+from tuun_da.operations import PUBLISHED_TYPES, Operation, SubPolicy
 from tuun_da.policy_format import PolicyRecord
 from tuun_da.search.history import Journal, Trial, TrialState
 from tuun_da.search.optimizer import Optimizer
 from tuun_da.search.space import SearchSpace
+from tuun_da.space_file import policy_space
 
 UNIT = {"_type": "uniform", "_value": [0, 1]}
 PAIRS = SearchSpace.from_nni(
     {
-        f"{kind}{i}_{j}": UNIT if kind != "operation" else {"_type": "choice", "_value": list(OPERATION_TYPES)}
+        f"{kind}{i}_{j}": UNIT if kind != "operation" else {"_type": "choice", "_value": list(PUBLISHED_TYPES)}
         for i in (1, 2)
         for j in (1, 2)
         for kind in ("operation", "prob", "magnitude")
@@ -71,6 +72,15 @@ def test_what_is_read_survives_json_and_makes_an_optimizer(files):
     assert (earlier.name, list(earlier.values)) == ("journal.jsonl", [0.1, 0.2, 0.3])
     optimizer = Optimizer(PAIRS, seed=0, **arguments)
     assert [optimizer.ask(0), optimizer.ask(1)] == [first, second]
+
+
+def test_a_probe_must_have_measured_the_types_of_the_space(files):
+    known = read_known("probe.json", [], [], folders=[files])
+    further = SearchSpace.from_nni(policy_space(("rotate", "cutout")))
+    with pytest.raises(ProbeError, match="has not measured cutout, which the search space offers"):
+        optimizer_arguments(known, further)
+    assert optimizer_arguments(known, SearchSpace.from_nni(policy_space(("rotate",))))["probe"]
+    assert optimizer_arguments(known, SearchSpace.from_nni({"lr": UNIT}))["probe"]  # which then has no use
 
 
 @pytest.mark.parametrize("name", KNOWN_POLICIES)

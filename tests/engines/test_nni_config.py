@@ -16,7 +16,7 @@ from PIL import Image
 
 from tuun_da.engines.nni_config import TUNER_CLASS, read_config
 from tuun_da.errors import ConfigError
-from tuun_da.operations import OPERATION_TYPES
+from tuun_da.operations import DEEPAUGMENT_TYPES, PUBLISHED_TYPES
 from tuun_da.policy_format import split_parameters
 from tuun_da.search.policy_space import find_policy
 from tuun_da.search.space import SearchSpace
@@ -221,6 +221,16 @@ def test_files_of_the_tuner_are_looked_for_in_its_code_directory_only(write, tmp
     assert read_config(write(**tuner(classArgs={"probe": str(elsewhere / "stray.json")}))).settings.probe
 
 
+def test_a_probe_that_lacks_a_type_of_the_space_is_refused_before_the_start(write, tmp_path):
+    made_probe().save(tmp_path / "probe.json")
+    space = json.loads((REPOSITORY / "search_spaces" / "deepaugment.json").read_text())
+    arguments = {"probe": str(tmp_path / "probe.json")}
+    with pytest.raises(ConfigError, match=r"tuner.classArgs: the probe has not measured gaussianBlur, .*elastic"):
+        read_config(write(searchSpace=space, **tuner(classArgs=arguments)))
+    made_probe(types=DEEPAUGMENT_TYPES).save(tmp_path / "probe.json")
+    assert read_config(write(searchSpace=space, **tuner(classArgs=arguments))).settings.probe
+
+
 def test_a_registered_tuner_has_no_code_directory_so_the_whole_path_is_needed(write, tmp_path, monkeypatch):
     made_probe().save(tmp_path / "probe.json")
     monkeypatch.chdir(tmp_path)
@@ -311,15 +321,19 @@ def test_digits_trains_on_few_images_and_validates_on_many():
 
 
 @pytest.mark.parametrize(
-    ("name", "n_parameters", "has_prob", "others"),
-    [("tuun", 30, True, ()), ("deepaugment", 20, False, ()), ("joint", 32, True, ("learning_rate", "weight_decay"))],
+    ("name", "n_parameters", "has_prob", "types", "others"),
+    [
+        ("tuun", 30, True, PUBLISHED_TYPES, ()),
+        ("deepaugment", 20, False, DEEPAUGMENT_TYPES, ()),
+        ("joint", 32, True, PUBLISHED_TYPES, ("learning_rate", "weight_decay")),
+    ],
 )
-def test_shipped_search_spaces_are_what_the_operations_say(name, n_parameters, has_prob, others):
+def test_shipped_search_spaces_are_what_the_operations_say(name, n_parameters, has_prob, types, others):
     content = json.loads((REPOSITORY / "search_spaces" / f"{name}.json").read_text())
     assert len(content) == n_parameters
     kinds = ("operation", "prob", "magnitude") if has_prob else ("operation", "magnitude")
     expected = {
-        f"{kind}{i}_{j}": {"_type": "choice", "_value": list(OPERATION_TYPES)} if kind == "operation" else UNIT
+        f"{kind}{i}_{j}": {"_type": "choice", "_value": list(types)} if kind == "operation" else UNIT
         for i in range(1, 6)
         for j in (1, 2)
         for kind in kinds
@@ -327,12 +341,12 @@ def test_shipped_search_spaces_are_what_the_operations_say(name, n_parameters, h
     assert {key: value for key, value in content.items() if key not in others} == expected
     layout = find_policy(SearchSpace.from_nni(content))
     assert (layout.sub_policies, layout.operations_per_sub_policy) == (5, 2)
-    assert (layout.has_prob, layout.others) == (has_prob, others)
+    assert (layout.has_prob, layout.types, layout.others) == (has_prob, types, others)
     assert set(others) <= set(SEARCHABLE)
 
 
 def test_the_published_comparison_has_all_16_operations():
-    assert len(OPERATION_TYPES) == 16
+    assert len(PUBLISHED_TYPES) == 16
 
 
 @pytest.mark.parametrize("parts", [("train", "test"), ("train", "val", "test"), ("",)])

@@ -16,7 +16,7 @@ from tuun_da.engines.replay import optimizer_from_journal
 from tuun_da.engines.study import Study
 from tuun_da.engines.tuner_settings import TunerSettings
 from tuun_da.errors import JournalError, SearchSpaceError, TuunDaError
-from tuun_da.operations import OPERATION_TYPES, Operation, SubPolicy
+from tuun_da.operations import PUBLISHED_TYPES, Operation, SubPolicy
 from tuun_da.policy_format import TRIAL_ID_KEY, PolicyRecord
 from tuun_da.search.history import Journal, Trial, TrialState, read_journal
 from tuun_da.search.space import SearchSpace
@@ -115,7 +115,7 @@ def test_results_and_points_survive_json(study):
 # ---- stopped, failed and interrupted ----
 
 KINDS = ("operation", "prob", "magnitude")
-ALL_TYPES = {"_type": "choice", "_value": list(OPERATION_TYPES)}
+ALL_TYPES = {"_type": "choice", "_value": list(PUBLISHED_TYPES)}
 PAIR = {f"{kind}1_{j}": ALL_TYPES if kind == "operation" else UNIT for j in (1, 2) for kind in KINDS}
 PAIR |= {"lr": {"_type": "loguniform", "_value": [1e-4, 1]}}
 ENDS = ["succeeded", "stopped", "succeeded", "failed", "succeeded", "stopped", "failed", "succeeded", "succeeded"]

@@ -8,7 +8,7 @@ from made_probes import made_probe
 from matplotlib.image import imread
 
 from tuun_da.errors import ProbeError
-from tuun_da.operations import OPERATION_TYPES
+from tuun_da.operations import OPERATION_TYPES, PUBLISHED_TYPES
 from tuun_da.probe_format import ProbeRecord
 from tuun_da.report.probe_picture import probe_figure, save_probe_picture, sorted_types
 
@@ -42,7 +42,7 @@ def test_the_most_harmless_type_is_on_top():
     left = PROBE.measured("accuracy")
     means = [np.mean(left[name]) for name in sorted_types(PROBE)]
     assert means == sorted(means, reverse=True)
-    assert set(sorted_types(PROBE)) == set(OPERATION_TYPES)
+    assert set(sorted_types(PROBE)) == set(PUBLISHED_TYPES)
 
 
 def test_the_lighter_the_more_accuracy_is_left_and_the_numbers_can_be_read():
@@ -69,11 +69,13 @@ def test_the_title_has_the_baseline_and_what_was_measured():
     "probe",
     [
         made_probe((0.5,)),
+        made_probe(types=tuple(OPERATION_TYPES)),
+        made_probe(types=("cutout",)),
         made_probe(data="folder:/a$b$c^{" + 500 * "x"),
         made_probe(data={"not": "a name"}, probed_images="many"),
         ProbeRecord((0.0,), (0.0,) * 4, dict.fromkeys(OPERATION_TYPES, ((0.0,) * 4,))),
     ],
-    ids=["one magnitude", "a strange name", "other types", "nothing right"],
+    ids=["one magnitude", "all types", "one type", "a strange name", "other types", "nothing right"],
 )
 def test_any_probe_can_be_drawn(probe, tmp_path):
     save_probe_picture(probe, tmp_path / "p.png")

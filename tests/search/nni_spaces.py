@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import strategies as st
 
-from tuun_da.operations import OPERATION_TYPES
+from tuun_da.operations import PUBLISHED_TYPES
 
 UNIT = {"_type": "uniform", "_value": [0, 1]}
 
 
-def policy_json(sub_policies: int = 5, operations: int = 2, prob: bool = True) -> dict[str, Any]:
-    """The policy space in NNI's JSON: 30 parameters by default."""
+def policy_json(
+    sub_policies: int = 5, operations: int = 2, prob: bool = True, types: Sequence[str] = PUBLISHED_TYPES
+) -> dict[str, Any]:
+    """The policy space in NNI's JSON: 30 parameters and the 16 published types by default."""
     space: dict[str, Any] = {}
     for i in range(1, sub_policies + 1):
         for j in range(1, operations + 1):
-            space[f"operation{i}_{j}"] = {"_type": "choice", "_value": list(OPERATION_TYPES)}
+            space[f"operation{i}_{j}"] = {"_type": "choice", "_value": list(types)}
             if prob:
                 space[f"prob{i}_{j}"] = dict(UNIT)
             space[f"magnitude{i}_{j}"] = dict(UNIT)

@@ -9,12 +9,13 @@ import numpy as np
 from nni_spaces import MIXED_JSON, UNIT, policy_json
 
 from tuun_da.errors import SearchSpaceError
-from tuun_da.operations import OPERATION_TYPES
+from tuun_da.operations import OPERATION_TYPES, PUBLISHED_TYPES
 from tuun_da.search.domains import Floats
 from tuun_da.search.policy_space import PolicyLayout, find_policy
 from tuun_da.search.space import SearchSpace
 
-TYPES = list(OPERATION_TYPES)
+TYPES = list(PUBLISHED_TYPES)
+FEW_TYPES = ("channelPermutation", "rotate", "cutout", "invert")  # not in the order of the table
 BESIDE: dict[str, Any] = {"lr": {"_type": "loguniform", "_value": [1e-4, 1]}, "optimizer": MIXED_JSON["optimizer"]}
 
 
@@ -57,6 +58,8 @@ SPACES: dict[str, dict[str, Any]] = {
     "unlike": unlike_json(),
     "subsets": subsets_json(),
     "levels": levels_json(),
+    "all types": policy_json(3, 2, types=tuple(OPERATION_TYPES)),
+    "few types": policy_json(2, 2, types=FEW_TYPES),
 }
 
 
@@ -118,6 +121,7 @@ def written_twice(name: str, seed: int, how: str) -> tuple[SearchSpace, list[dic
 HOW = ("order", "magnitude", "never")
 __all__ = [
     "BESIDE",
+    "FEW_TYPES",
     "HOW",
     "SPACES",
     "TYPES",

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_spaces import HOW, SPACES, TYPES, layout_of, points_of, rewritten, some_settings, space_of, written_twice
 
-from tuun_da.operations import OPERATION_TYPES
-from tuun_da.search.policy_arrays import HAS_MAGNITUDE, TYPE_NAMES, PolicyColumns
+from tuun_da.operations import OPERATION_TYPES, PUBLISHED_TYPES
+from tuun_da.search.policy_arrays import PolicyColumns, have_magnitude
 
 seeds = st.integers(0, 2**32 - 1)
 names = st.sampled_from(sorted(SPACES))
@@ -28,7 +28,7 @@ def operations_of(space, params):
         for j in range(1, layout.operations_per_sub_policy + 1):
             kind, prob = params[f"operation{i}_{j}"], params.get(f"prob{i}_{j}", 1.0)
             magnitude = params[f"magnitude{i}_{j}"] if OPERATION_TYPES[kind].has_magnitude else 0.0
-            sub_policy.append((TYPES.index(kind), prob, magnitude) if prob > 0 else (0, 0.0, 0.0))
+            sub_policy.append((layout.types.index(kind), prob, magnitude) if prob > 0 else (0, 0.0, 0.0))
         found.append(sub_policy)
     return sorted(found)
 
@@ -51,6 +51,7 @@ def test_other_ways_to_write_a_policy_change_no_bit(name, seed, how):
     space, params, others = written_twice(name, seed, how)
     read = columns_of(space).read
     first, second = vars(read(points_of(space, params))), vars(read(points_of(space, others)))
+    assert first.pop("type_names") == second.pop("type_names") == layout_of(space).types
     assert len(first) == 3
     for part in first:
         assert first[part].tobytes() == second[part].tobytes()
@@ -79,11 +80,17 @@ def test_every_column_is_the_policys_or_beside_it(name):
     assert outermost == set(layout.others)
 
 
-def test_the_numbers_of_types_are_their_places_in_the_table():
-    assert tuple(TYPES) == TYPE_NAMES
-    assert {TYPE_NAMES[i] for i in np.flatnonzero(~HAS_MAGNITUDE)} == {
-        name for name, row in OPERATION_TYPES.items() if not row.has_magnitude
-    }
+@pytest.mark.parametrize("name", sorted(SPACES))
+def test_the_numbers_of_types_are_their_places_among_those_of_the_space_in_the_order_of_the_table(name):
+    found = columns_of(space_of(name)).type_names
+    offered = {kind for key, domain in SPACES[name].items() if key.startswith("operation") for kind in domain["_value"]}
+    assert found == tuple(kind for kind in OPERATION_TYPES if kind in offered)
+    assert len(found) == {"all types": 33, "few types": 4}.get(name, 16)
+    assert have_magnitude(found).tolist() == [OPERATION_TYPES[kind].has_magnitude for kind in found]
+
+
+def test_the_published_types_have_the_numbers_that_they_always_had():
+    assert columns_of(space_of("30")).type_names == PUBLISHED_TYPES == tuple(TYPES)
 
 
 def test_reading_changes_no_point_and_takes_none():

@@ -13,18 +13,20 @@ from made_probes import made_probe
 from policy_spaces import HOW, SPACES, points_of, rewritten, some_settings, space_of
 from scipy.optimize import check_grad
 
+from tuun_da.operations import OPERATION_TYPES
 from tuun_da.search.gaussian_process import GaussianProcess
 from tuun_da.search.knowledge import Knowledge, make_kernel
 from tuun_da.search.policy_kernel import PolicyKernel
 
 seeds = st.integers(0, 2**32 - 1)
 names = st.sampled_from(sorted(SPACES))
+PROBE = made_probe(types=tuple(OPERATION_TYPES))
 SOME = ["30", "20", "1x1", "with others"]
 
 
 @functools.cache
 def kernel_of(name, probe=False):
-    return make_kernel(space_of(name), Knowledge(made_probe() if probe else None))
+    return make_kernel(space_of(name), Knowledge(PROBE if probe else None))
 
 
 def theta_of(kernel, rng, spread=0.7):

@@ -6,6 +6,7 @@ import pytest
 from nni_spaces import MIXED_JSON, UNIT, policy_json
 
 from tuun_da.errors import SearchSpaceError
+from tuun_da.operations import PUBLISHED_TYPES
 from tuun_da.search.policy_space import PolicyLayout, find_policy
 from tuun_da.search.space import SearchSpace
 
@@ -15,12 +16,12 @@ def found(json):
 
 
 def test_the_published_space_is_five_sub_policies_of_two_operations():
-    assert found(policy_json()) == PolicyLayout(5, 2, True, ())
+    assert found(policy_json()) == PolicyLayout(5, 2, True, PUBLISHED_TYPES, ())
 
 
 def test_a_space_without_prob_and_with_others():
     json = {"lr": UNIT, **policy_json(3, 1, prob=False), **MIXED_JSON}
-    assert found(json) == PolicyLayout(3, 1, False, ("lr", "kind", "x", "n", "optimizer"))
+    assert found(json) == PolicyLayout(3, 1, False, PUBLISHED_TYPES, ("lr", "kind", "x", "n", "optimizer"))
 
 
 def test_a_space_without_policy_parameters_has_none():

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from made_probes import made_probe
 
 from tuun_da.errors import ProbeError
-from tuun_da.operations import OPERATION_TYPES
+from tuun_da.operations import OPERATION_TYPES, PUBLISHED_TYPES
 from tuun_da.search.probe_features import FEATURE_NAMES, ProbeFeatures
 
-NAMES = np.array(list(OPERATION_TYPES))
-HAS_MAGNITUDE = np.array([row.has_magnitude for row in OPERATION_TYPES.values()])
+NAMES = np.array(PUBLISHED_TYPES)
+HAS_MAGNITUDE = np.array([OPERATION_TYPES[name].has_magnitude for name in PUBLISHED_TYPES])
 PROBE = made_probe()
-FEATURES = ProbeFeatures(PROBE)
+FEATURES = ProbeFeatures(PROBE, PUBLISHED_TYPES)
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -116,13 +116,15 @@ def test_a_policy_of_one_operation_has_its_row_in_the_place_of_the_names():
 def test_beyond_the_magnitudes_of_the_probe_the_nearest_counts():
     probe = made_probe((0.1, 0.9))
     types = [[["rotate"]]] * 4
-    found = ProbeFeatures(probe).effects(types, np.ones((4, 1, 1)), np.array([0.0, 0.1, 0.9, 1.0])[:, None, None])
+    found = ProbeFeatures(probe, PUBLISHED_TYPES).effects(
+        types, np.ones((4, 1, 1)), np.array([0.0, 0.1, 0.9, 1.0])[:, None, None]
+    )
     np.testing.assert_allclose(found[:, :4], np.repeat(probe.effects["rotate"], 2, axis=0), rtol=1e-12)
 
 
 def test_a_probe_of_one_magnitude_counts_for_all():
     probe = made_probe((0.5,))
-    found = ProbeFeatures(probe).effects([[["rotate"]]] * 2, np.ones((2, 1, 1)), [[[0.0]], [[1.0]]])
+    found = ProbeFeatures(probe, ("rotate",)).effects([[["rotate"]]] * 2, np.ones((2, 1, 1)), [[[0.0]], [[1.0]]])
     assert np.array_equal(found[:, :4], np.repeat(probe.effects["rotate"], 2, axis=0))
 
 

@@ -11,7 +11,7 @@ from made_images import striped_splits
 from scipy.stats import entropy
 from sklearn.metrics import log_loss
 
-from tuun_da.operations import OPERATION_TYPES
+from tuun_da.operations import OPERATION_TYPES, PUBLISHED_TYPES
 from tuun_da.probe_format import ProbeRecord
 from tuun_da.training.datasets import load_splits
 from tuun_da.training.loop import train
@@ -72,7 +72,7 @@ def test_what_digits_cannot_bear_shows(probe):
     assert probe.effects["color"] == ((0.0,) * 4,) * 5  # grey images have none
 
 
-@pytest.mark.parametrize("name", [name for name, row in OPERATION_TYPES.items() if row.has_magnitude])
+@pytest.mark.parametrize("name", [name for name in PUBLISHED_TYPES if OPERATION_TYPES[name].has_magnitude])
 def test_magnitude_0_leaves_the_images_as_they_are(probe, name):
     weakest = probe.effects[name][0]
     if name == "randomCrop":  # whose magnitude is the size of the crop
@@ -154,6 +154,19 @@ def test_it_tells_how_far_it_is():
     n = len(probe_settings())
     assert n == 13 * 5 + 3
     assert seen == [("training", done, 2) for done in range(3)] + [("measuring", done, n) for done in range(n + 1)]
+
+
+def test_it_measures_the_types_that_are_asked_for_and_no_others():
+    asked = ("rotate", "cutout", "channelPermutation", "gaussianNoise")
+    some, usual = measured(types=asked), measured()
+    assert tuple(usual.effects) == PUBLISHED_TYPES
+    assert tuple(some.effects) == tuple(name for name in OPERATION_TYPES if name in asked)
+    assert some.effects["rotate"] == usual.effects["rotate"]  # whatever else is measured
+    assert some.effects["channelPermutation"] == ((0.0,) * 4,)  # grey images have one order only
+    for name in ("cutout", "gaussianNoise"):
+        distances = [row[DISTANCE] for row in some.effects[name]]
+        assert distances[0] == 0.0
+        assert np.all(np.diff(distances) > 0)
 
 
 def test_it_can_be_interrupted_while_it_measures():

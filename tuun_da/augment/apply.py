@@ -8,7 +8,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from tuun_da.augment import color, geometric
+from tuun_da.augment import blur, color, geometric, hue, noise, occlusion, warp
 from tuun_da.operations import OPERATION_TYPES, Operation
 
 FUNCTIONS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
@@ -27,6 +27,11 @@ FUNCTIONS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
         "autocontrast": color.autocontrast,
         "equalize": color.equalize,
         "invert": color.invert,
+        "gaussianBlur": blur.gaussian_blur,
+        "sharpen": blur.sharpen,
+        "emboss": blur.emboss,
+        "gamma": color.gamma,
+        "grayscale": color.grayscale,
     }
 )
 """``(images, value) -> images`` by the name of the type."""
@@ -35,6 +40,18 @@ RANDOM_FUNCTIONS: Mapping[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = Map
     {
         "randomCrop": geometric.random_crop,
         "randomHorizontalFlip": geometric.random_horizontal_flip,
+        "gaussianNoise": noise.gaussian_noise,
+        "dropout": noise.dropout,
+        "coarseDropout": occlusion.coarse_dropout,
+        "addPerChannel": color.add_per_channel,
+        "hueSaturation": hue.hue_saturation,
+        "coarseSaltAndPepper": noise.coarse_salt_and_pepper,
+        "verticalFlip": geometric.random_vertical_flip,
+        "perspective": warp.perspective,
+        "elastic": warp.elastic,
+        "cutout": occlusion.cutout,
+        "randomErasing": occlusion.random_erasing,
+        "channelPermutation": color.channel_permutation,
     }
 )
 """``(images, value, chance) -> images`` for the types with chance beyond their sign; ``chance`` (n, 2) in [0, 1)."""
@@ -46,7 +63,7 @@ def apply_operation(operation: Operation, images: Tensor, mask: Tensor, sign: Te
     ``sign`` (n,) is -1 or 1 and counts for signed types only; ``chance`` (n, 2) is uniform in [0, 1).
     """
     row = OPERATION_TYPES[operation.type]
-    if row.category == "color":
+    if row.category != "geometric":
         sign = sign.to(torch.float64)  # the factors of a blend are rounded once, at their end
     value = (sign if row.signed else torch.ones_like(sign)) * operation.value
     if operation.type in RANDOM_FUNCTIONS:

@@ -1,17 +1,32 @@
 """The operations that change colours and leave every pixel in its place.
 
 Each takes ``images`` (n, c, h, w), uint8 or float in [0, 1], and ``value`` (n,), the setting of each image in the unit
-of its row in ``OPERATION_TYPES``, sign included; it returns new images of the same type. On uint8 they give what
-torchvision's functionals give. Float images follow the same definitions without rounding in between; where an
-operation is about levels (posterize, solarize, equalize), a float pixel counts as the nearest of the 256.
+of its row in ``OPERATION_TYPES``, sign included; two take ``chance`` (n, 2) in [0, 1), too. They return new images of
+the same type. On uint8 they give what torchvision's functionals give, as far as it has them. Float images follow the
+same definitions without rounding in between; where an operation is about levels (posterize, solarize, equalize), a
+float pixel counts as the nearest of the 256.
 """
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from tuun_da.augment.pixels import factor_and_complement, from_levels, from_working, to_levels, to_working, white
+from tuun_da.augment import random_field
+from tuun_da.augment.pixels import (
+    each_image,
+    factor_and_complement,
+    from_levels,
+    from_unit,
+    from_working,
+    to_levels,
+    to_unit,
+    to_working,
+    white,
+    working_type,
+)
 
 
 def brightness(images: Tensor, value: Tensor) -> Tensor:
@@ -25,6 +40,11 @@ def color(images: Tensor, value: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
     return _blend(to_working(images), _grayscale(images), value, images)
+
+
+def grayscale(images: Tensor, value: Tensor) -> Tensor:
+    """Blend with grey, ``value`` being its share: 0 changes nothing, 1 leaves no colour."""
+    return color(images, -value)
 
 
 def contrast(images: Tensor, value: Tensor) -> Tensor:
@@ -70,6 +90,44 @@ def posterize(images: Tensor, value: Tensor) -> Tensor:
 def solarize(images: Tensor, value: Tensor) -> Tensor:
     """Invert the pixels at or above the threshold ``value`` of 255: 256 changes none, 0 inverts all."""
     return torch.where(to_levels(images) >= value.view(-1, 1, 1, 1), _inverted(images), images)
+
+
+def gamma(images: Tensor, value: Tensor) -> Tensor:
+    """Raise every pixel, from 0 to 1, to the power of 2 ** ``value``: what is positive darkens, 0 changes nothing."""
+    exponent = torch.exp(value.to(torch.float64) * math.log(2.0)).view(-1, 1, 1, 1)
+    # Of uint8 only the 256 levels are computed.
+    levels = torch.arange(256, device=images.device).to(torch.uint8).view(1, 1, 1, 256)
+    given = images if images.is_floating_point() else levels
+    # exp and log in float64: pow's last bit depends on where in memory a pixel lies
+    power = torch.exp(torch.log(to_unit(given).to(torch.float64)) * exponent)
+    changed = from_unit(power.to(working_type(images)), images)
+    if not images.is_floating_point():
+        changed = changed.view(-1, 256).gather(1, images.flatten(1).to(torch.int64)).view(images.shape)
+    return torch.where((value == 0.0).view(-1, 1, 1, 1), images, changed)
+
+
+def add_per_channel(images: Tensor, value: Tensor, chance: Tensor) -> Tensor:
+    """Add to each channel an offset of its own, uniform between -``value`` and ``value`` levels of 255."""
+    n, channels = images.shape[:2]
+    share = 2.0 * random_field.uniform(chance, channels, stream=1).view(n, channels, 1, 1) - 1.0
+    pixels = to_working(images)
+    offset = share.to(pixels.dtype) * each_image(value, images) * (white(images) / 255.0)
+    return from_working(pixels + offset, images, rounded=True)
+
+
+def channel_permutation(images: Tensor, value: Tensor, chance: Tensor) -> Tensor:
+    """Put the three channels into one of their five other orders, each as likely. Has no magnitude.
+
+    Images of one channel stay as they are.
+    """
+    n, channels, height, width = images.shape
+    if channels == 1:
+        return images
+    order = (chance[:, 0].to(torch.float64) * 5.0).floor().to(torch.int64).view(n, 1) + 1
+    # 0, the order as it is, does not occur; 1 and 2 turn it round, 3 to 5 do so backwards
+    place = torch.arange(3, device=images.device)
+    source = (order % 3 + torch.where(order < 3, place, 2 * place)) % 3
+    return images.gather(1, source.view(n, 3, 1, 1).expand(n, 3, height, width))
 
 
 def invert(images: Tensor, value: Tensor) -> Tensor:

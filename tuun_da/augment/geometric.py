@@ -65,15 +65,38 @@ def affine(
     """
     height, width = images.shape[-2:]
     pixels = to_working(images)
-    u = _centred(width, pixels).view(1, 1, width)
-    v = _centred(height, pixels).view(1, height, 1)
+    u = centred(width, pixels).view(1, 1, width)
+    v = centred(height, pixels).view(1, height, 1)
     from_x, from_y = (_column(row[0]) * u + _column(row[1]) * v + _column(row[2]) for row in (x, y))
+    return resample(images, value, from_x, from_y, fill=fill, interpolation=interpolation)
+
+
+def resample(
+    images: Tensor,
+    value: Tensor,
+    from_x: Tensor,
+    from_y: Tensor,
+    *,
+    fill: float | None = GREY,
+    interpolation: str = "bilinear",
+) -> Tensor:
+    """Take every pixel from a place, in pixels from the centre of the image; (n, h, w), or 1 in place of h or w.
+
+    Images with a ``value`` (n,) of 0 stay exactly as they are. ``fill`` of 255 comes from outside, or with None the
+    nearest pixel of the image.
+    """
+    height, width = images.shape[-2:]
+    pixels = to_working(images)
     shape = (images.shape[0], height, width)
     grid = torch.stack((from_x.expand(shape) * (2.0 / width), from_y.expand(shape) * (2.0 / height)), dim=-1)
     # Less the background, the image fades into the zeros that grid_sample finds outside.
-    background = fill / 255.0 * white(images)
+    background = 0.0 if fill is None else fill / 255.0 * white(images)
     sampled = grid_sample(
-        pixels - background, grid.to(pixels.dtype), mode=interpolation, padding_mode="zeros", align_corners=False
+        pixels - background,
+        grid.to(pixels.dtype),
+        mode=interpolation,
+        padding_mode="border" if fill is None else "zeros",
+        align_corners=False,
     )
     moved = from_working(sampled + background, images, rounded=True)
     return torch.where((value == 0.0).view(-1, 1, 1, 1), images, moved)
@@ -104,6 +127,11 @@ def random_horizontal_flip(images: Tensor, value: Tensor, chance: Tensor) -> Ten
     return torch.where((chance[:, 0] < value).view(-1, 1, 1, 1), images.flip(3), images)
 
 
+def random_vertical_flip(images: Tensor, value: Tensor, chance: Tensor) -> Tensor:
+    """Swap top and bottom with chance ``value``: where ``chance`` (n, 2) in [0, 1) begins with less than that."""
+    return torch.where((chance[:, 0] < value).view(-1, 1, 1, 1), images.flip(2), images)
+
+
 def _crop_lines(side: int, value: Tensor, chance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """For each line of the result the two lines (n, side) that it lies between, and the weight of the second."""
     padding = round(CROP_PADDING * side)
@@ -124,7 +152,7 @@ def _reflect(line: Tensor, side: int) -> Tensor:
     return ((side - 1) - ((side - 1) - line.to(torch.int64).abs()).abs()).clamp(0, side - 1)
 
 
-def _centred(side: int, pixels: Tensor) -> Tensor:
+def centred(side: int, pixels: Tensor) -> Tensor:
     """The places of the pixel centres along a side, from the middle."""
     return torch.arange(side, dtype=pixels.dtype, device=pixels.device) - (side - 1) / 2
 

@@ -53,6 +53,17 @@ def from_levels(levels: Tensor, images: Tensor) -> Tensor:
     return (levels.to(working_type(images)) / 255.0).to(images.dtype) if images.is_floating_point() else levels
 
 
+def to_unit(images: Tensor) -> Tensor:
+    """The pixels from 0 to 1, in the type in which they are computed."""
+    return to_working(images) if images.is_floating_point() else to_working(images) * (1.0 / 255.0)
+
+
+def from_unit(pixels: Tensor, images: Tensor) -> Tensor:
+    """Pixels in [0, 1] in the type of ``images``. Those of uint8 are divided into 256 parts, as torchvision does it."""
+    # torchvision's factor: 1.0 must not become level 256
+    return pixels.to(images.dtype) if images.is_floating_point() else (pixels * 255.999).to(torch.uint8)
+
+
 def factor_and_complement(value: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
     """1 + value and 1 - (1 + value) of each image, as ``each_image`` shapes them.
 

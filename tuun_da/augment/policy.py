@@ -31,7 +31,8 @@ class PolicyDraw(Draw):
     """What chance decides for n images, k being the number of operations in the longest sub-policy.
 
     ``sub_policy`` (n,) is the index of each image's sub-policy. ``taken`` (n, k) says which of its operations the image
-    takes, ``sign`` (n, k) is -1 or 1, and ``chance`` (n, k, 2), uniform in [0, 1), places crops and decides flips.
+    takes, ``sign`` (n, k) is -1 or 1, and ``chance`` (n, k, 2), uniform in [0, 1), places crops, decides flips and is
+    what all other randomness of an operation is made of (random_field.py).
     ``common`` is the one sub-policy of the whole batch where the host knows it; then no other has to be computed.
     """
 

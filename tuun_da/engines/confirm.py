@@ -27,7 +27,18 @@ if TYPE_CHECKING:
 FIRST_SEED = 1_000_000
 """Seeds of a confirmation start here, far from those of trials: the luck of the search must not be counted again."""
 
-LABELS = {"none": "no augmentation", "etp": "crop + flip", "trivialaugment": "TrivialAugment"}
+LABELS = {
+    "none": "no augmentation",
+    "etp": "crop + flip",
+    "etp+cutout": "crop + flip, then Cutout",
+    "autoaugment-cifar10": "AutoAugment (CIFAR-10)",
+    "autoaugment-svhn": "AutoAugment (SVHN)",
+    "autoaugment-imagenet": "AutoAugment (ImageNet)",
+    "randaugment": "RandAugment (2, 9)",
+    "trivialaugment": "TrivialAugment",
+    "trivialaugment-narrow": "TrivialAugment, narrow",
+}
+"""The baselines by their names in ``augment.named``, for people."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from tuun_da.policy_format import PolicyRecord
 from tuun_da.probe_format import ProbeRecord
 from tuun_da.search.history import TrialState, read_journal
 from tuun_da.search.initial_policies import settings_of_policy
+from tuun_da.search.policy_space import find_policy
+from tuun_da.search.probe_features import check_types
 from tuun_da.search.space import SearchSpace
 from tuun_da.search.transfer import EarlierExperiment
 
@@ -46,10 +48,16 @@ def read_known(
 
 
 def optimizer_arguments(known: Mapping[str, Any], space: SearchSpace) -> dict[str, Any]:
-    """What ``read_known`` gave as arguments of Optimizer. Raises SearchSpaceError for policies that do not fit."""
+    """What ``read_known`` gave as arguments of Optimizer.
+
+    Raises SearchSpaceError for policies that do not fit ``space``, ProbeError for a probe that lacks a type of it.
+    """
     arguments: dict[str, Any] = {}
     if "probe" in known:
         arguments["probe"] = ProbeRecord.from_json(known["probe"])
+        layout = find_policy(space)
+        if layout is not None:
+            check_types(arguments["probe"], layout.types)
     initial = []
     for name, lists in known.get("initial", ()):
         sub_policies = [SubPolicy(tuple(Operation(*operation) for operation in operations)) for operations in lists]

@@ -19,7 +19,7 @@ import yaml
 
 from tuun_da.engines.known import optimizer_arguments, read_known
 from tuun_da.engines.tuner_settings import TunerSettings
-from tuun_da.errors import ConfigError, SearchSpaceError
+from tuun_da.errors import ConfigError, ProbeError, SearchSpaceError
 from tuun_da.policy_format import TRIAL_ID_KEY
 from tuun_da.search.policy_space import find_policy
 from tuun_da.search.space import SearchSpace
@@ -266,5 +266,5 @@ def _read_tuner(path: Path, content: Mapping[str, Any], space: Mapping[str, Any]
         if space:
             optimizer_arguments(known, SearchSpace.from_nni(space))
         return settings
-    except (ConfigError, SearchSpaceError) as error:
+    except (ConfigError, SearchSpaceError, ProbeError) as error:
         raise ConfigError(f"{path}: tuner.classArgs: {error}") from None

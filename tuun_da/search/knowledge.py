@@ -36,11 +36,14 @@ NOTHING = Knowledge()
 
 
 class PolicyInputs:
-    """The policy of ``space`` as blocks of features, with those of the probe if there is one; the columns beside it."""
+    """The policy of ``space`` as blocks of features, with those of the probe if there is one; the columns beside it.
+
+    Raises ProbeError if the probe lacks a type that the space offers.
+    """
 
     def __init__(self, space: SearchSpace, columns: PolicyColumns, probe: ProbeRecord | None) -> None:
         self.columns = columns
-        self._probe = None if probe is None else ProbeFeatures(probe)
+        self._probe = None if probe is None else ProbeFeatures(probe, columns.type_names)
         self.reference = space.sample_points(REFERENCE, np.random.default_rng(0))
 
     def __call__(self, points: Floats) -> dict[str, Floats]:

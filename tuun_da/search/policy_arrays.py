@@ -1,10 +1,14 @@
 """Policies of a search space as arrays: which operations stand where in a point, and what they are.
 
+Only the types that the space offers count. Of the others nothing is learned and nothing is in the way, so a type that
+is new in ``OPERATION_TYPES`` changes nothing about a space without it.
+
 Notation: n policies of s sub-policies of o operations.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,23 +19,26 @@ from tuun_da.search.domains import Choice, Floats
 from tuun_da.search.policy_space import PolicyLayout
 from tuun_da.search.space import SearchSpace
 
-TYPE_NAMES = tuple(OPERATION_TYPES)
-HAS_MAGNITUDE = np.array([row.has_magnitude for row in OPERATION_TYPES.values()])
-
 Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
 class PolicyArrays:
-    """Policies as three arrays (n, s, o): types as their place in ``OPERATION_TYPES``, probabilities, magnitudes.
+    """Policies as three arrays (n, s, o): types as their place in ``type_names``, probabilities, magnitudes.
 
     What changes nothing about the images cannot be told apart: the magnitude of a type that has none is 0, and so are
     type and magnitude of an operation of probability 0; the sub-policies stand in a fixed order, that of their numbers.
     """
 
+    type_names: tuple[str, ...]
     types: Indices
     probabilities: Floats
     magnitudes: Floats
+
+
+def have_magnitude(type_names: Sequence[str]) -> NDArray[np.bool_]:
+    """Which of the types have a magnitude."""
+    return np.array([OPERATION_TYPES[name].has_magnitude for name in type_names], dtype=np.bool_)
 
 
 class PolicyColumns:
@@ -47,6 +54,8 @@ class PolicyColumns:
             return np.array([[place[f"{kind}{i}_{j}"] for i, j in row] for row in grid], dtype=np.intp)
 
         self._space = space
+        self.type_names = layout.types
+        self._have_magnitude = have_magnitude(layout.types)
         self.types = indices("operation")
         self.probabilities = indices("prob") if layout.has_prob else None
         self.magnitudes = indices("magnitude")
@@ -54,8 +63,8 @@ class PolicyColumns:
         if self.probabilities is not None:
             policy |= set(self.probabilities.flat)
         self.others = tuple(i for i in range(len(space.columns)) if i not in policy)
-        # of each place, the number of each option among all types
-        self._codes = [[_codes_of_types(space.columns[i].domain) for i in row] for row in self.types]
+        # of each place, the number of each option among all types of the space
+        self._codes = [[_codes_of_types(space.columns[i].domain, layout.types) for i in row] for row in self.types]
 
     def read(self, points: Floats) -> PolicyArrays:
         """The policies at points (n, d)."""
@@ -69,8 +78,8 @@ class PolicyColumns:
         if self.probabilities is not None:
             probabilities = self._values(points, self.probabilities)
         happens = probabilities > 0
-        magnitudes = np.where(HAS_MAGNITUDE[types] & happens, self._values(points, self.magnitudes), 0.0)
-        return _sorted(PolicyArrays(np.where(happens, types, 0), probabilities, magnitudes))
+        magnitudes = np.where(self._have_magnitude[types] & happens, self._values(points, self.magnitudes), 0.0)
+        return _sorted(PolicyArrays(self.type_names, np.where(happens, types, 0), probabilities, magnitudes))
 
     def _values(self, points: Floats, columns: Indices) -> Floats:
         values = np.empty((len(points), *columns.shape))
@@ -86,13 +95,14 @@ def _sorted(policies: PolicyArrays) -> PolicyArrays:
     keys = np.concatenate([part.reshape(n * sub_policies, operations) for part in parts], axis=1)
     order = np.lexsort((*keys.T, np.repeat(np.arange(n), sub_policies))).reshape(n, sub_policies) % sub_policies
     return PolicyArrays(
+        policies.type_names,
         np.take_along_axis(policies.types, order[:, :, None], axis=1),
         np.take_along_axis(policies.probabilities, order[:, :, None], axis=1),
         np.take_along_axis(policies.magnitudes, order[:, :, None], axis=1),
     )
 
 
-def _codes_of_types(domain: object) -> Indices:
+def _codes_of_types(domain: object, type_names: tuple[str, ...]) -> Indices:
     if not isinstance(domain, Choice):
         raise TypeError(f"operation types are a choice, got {domain!r}")
-    return np.array([TYPE_NAMES.index(option) for option in domain.options], dtype=np.intp)
+    return np.array([type_names.index(str(option)) for option in domain.options], dtype=np.intp)

@@ -25,35 +25,44 @@ from types import MappingProxyType
 import numpy as np
 
 from tuun_da.search.domains import Floats
-from tuun_da.search.policy_arrays import HAS_MAGNITUDE, TYPE_NAMES, PolicyArrays
+from tuun_da.search.policy_arrays import PolicyArrays, have_magnitude
 
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "geometric": ("shearX", "shearY", "translateX", "translateY", "rotate"),
-        "crop and flip": ("randomCrop", "randomHorizontalFlip"),
-        "color": ("color", "contrast", "sharpness", "brightness", "autocontrast", "equalize"),
+        "geometric": (
+            *("shearX", "shearY", "translateX", "translateY", "rotate"),
+            *("perspective", "elastic"),
+        ),
+        "crop and flip": ("randomCrop", "randomHorizontalFlip", "verticalFlip"),
+        "color": (
+            *("color", "contrast", "sharpness", "brightness", "autocontrast", "equalize"),
+            *("gamma", "addPerChannel", "hueSaturation", "grayscale", "channelPermutation"),
+        ),
         "inverting": ("posterize", "solarize", "invert"),
+        "blur": ("gaussianBlur", "sharpen", "emboss"),
+        "noise": ("gaussianNoise", "dropout", "coarseSaltAndPepper"),
+        "occlusion": ("coarseDropout", "cutout", "randomErasing"),
     }
 )
 """Types that do much the same to an image: what is learned of one says something of the others."""
 
-_TYPES = len(TYPE_NAMES)
-_MEMBERS = np.array([[name in members for name in TYPE_NAMES] for members in GROUPS.values()], dtype=np.float64)
-
 
 def policy_features(policies: PolicyArrays) -> dict[str, Floats]:
-    """The blocks of features (n, k) of n policies, by name."""
+    """The blocks of features (n, k) of n policies, by name: of the types of their space, and the groups of these."""
     _, sub_policies, operations = policies.types.shape
-    is_type = np.eye(_TYPES)[policies.types]  # (n, s, o, types)
+    names = policies.type_names
+    groups = [members for members in GROUPS.values() if not set(members).isdisjoint(names)]
+    members = np.array([[name in group for name in names] for group in groups], dtype=np.float64)
+    is_type = np.eye(len(names))[policies.types]  # (n, s, o, types)
     p, m = policies.probabilities[..., None], policies.magnitudes[..., None]
     applied = p * is_type
     coverage = np.mean(1 - np.prod(1 - applied, axis=2), axis=1)
     strength = np.sum(applied * m, axis=(1, 2)) / (sub_policies * operations)
-    groups = np.mean(1 - np.prod(1 - applied @ _MEMBERS.T, axis=2), axis=1)
+    of_groups = np.mean(1 - np.prod(1 - applied @ members.T, axis=2), axis=1)
     unchanged = np.mean(np.prod(1 - policies.probabilities, axis=2), axis=1)
     return {
         "coverage": np.sqrt(coverage),
-        "strength": np.sqrt(strength[:, HAS_MAGNITUDE]),
-        "groups": np.sqrt(groups),
+        "strength": np.sqrt(strength[:, have_magnitude(names)]),
+        "groups": np.sqrt(of_groups),
         "unchanged": unchanged[:, None],
     }

@@ -31,12 +31,14 @@ SPELLINGS = {
 class PolicyLayout:
     """Where the policy is in a space.
 
+    ``types`` are the operation types that it offers, at one place or another, in the order of ``OPERATION_TYPES``.
     ``others`` are the names of the parameters of the outermost level that are no part of the policy.
     """
 
     sub_policies: int
     operations_per_sub_policy: int
     has_prob: bool
+    types: tuple[str, ...]
     others: tuple[str, ...]
 
 
@@ -73,8 +75,13 @@ def find_policy(space: SearchSpace) -> PolicyLayout | None:
                 f"all sub-policies must have the same number of operations; sub-policy 1 has {len(places[0])}, "
                 f"sub-policy {operations[0][0]} has {len(operations)}"
             )
+    offered: set[object] = set()
+    for name, column in policy.items():
+        if name.startswith("operation") and isinstance(column.domain, Choice):
+            offered.update(column.domain.options)
+    types = tuple(name for name in OPERATION_TYPES if name in offered)
     others = tuple(name for name in outermost if name not in policy)
-    return PolicyLayout(len(places), len(places[0]), has_prob, others)
+    return PolicyLayout(len(places), len(places[0]), has_prob, types, others)
 
 
 def _meant(name: str) -> str | None:

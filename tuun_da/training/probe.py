@@ -6,7 +6,7 @@ After Gontijo-Lopes et al. 2020 (Affinity and Diversity, arXiv:2002.08973), for 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 import tuun_da
 from tuun_da.augment.policy import Policy
-from tuun_da.operations import OPERATION_TYPES, Operation, SubPolicy
+from tuun_da.operations import OPERATION_TYPES, PUBLISHED_TYPES, Operation, SubPolicy
 from tuun_da.probe_format import ProbeRecord
 from tuun_da.training.batches import Batches, placed
 from tuun_da.training.loop import Classifier, EpochReport, derived_seed, train
@@ -42,12 +42,12 @@ class Setting:
         return Policy.from_sub_policies([SubPolicy((Operation(self.type, 1.0, self.magnitude),))])
 
 
-def probe_settings() -> list[Setting]:
+def probe_settings(types: Sequence[str] = PUBLISHED_TYPES) -> list[Setting]:
     """All that is measured, type by type; a type without magnitude only once."""
     return [
         Setting(name, magnitude)
-        for name, row in OPERATION_TYPES.items()
-        for magnitude in (MAGNITUDES if row.has_magnitude else MAGNITUDES[:1])
+        for name in types
+        for magnitude in (MAGNITUDES if OPERATION_TYPES[name].has_magnitude else MAGNITUDES[:1])
     ]
 
 
@@ -58,8 +58,9 @@ def measure_probe(
     on_progress: OnProgress | None = None,
     *,
     max_images: int = MAX_IMAGES,
+    types: Sequence[str] = PUBLISHED_TYPES,
 ) -> ProbeRecord:
-    """Train as ``config`` says, and measure each operation on at most ``max_images`` of the validation images.
+    """Train as ``config`` says, and measure the ``types`` on at most ``max_images`` of the validation images.
 
     All settings see the same images with the same draws (signs, places of crops), and the measures are means over the
     images. ``config.seed`` decides everything: the same one gives the same record, ``about["seconds"]`` apart. What
@@ -67,7 +68,7 @@ def measure_probe(
     """
     begin = time.monotonic()
     tell = on_progress if on_progress is not None else lambda stage, done, total: None
-    settings = probe_settings()
+    settings = probe_settings(types)
     measured: list[tuple[float, ...]] = []
     images = chosen_images(splits, device, max_images, config)
 
@@ -85,7 +86,7 @@ def measure_probe(
     tell("training", 0, config.epochs)
     result = train(config, splits, None, device, on_epoch, on_trained=on_trained)
     baseline = measured[0]
-    effects: dict[str, tuple[tuple[float, ...], ...]] = dict.fromkeys(OPERATION_TYPES, ())
+    effects: dict[str, tuple[tuple[float, ...], ...]] = dict.fromkeys(types, ())
     for setting, values in zip(settings, measured[1:], strict=True):
         row = tuple(value - plain for value, plain in zip(values, baseline, strict=True))
         effects[setting.type] += (row,)
