@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -202,7 +203,9 @@ def draw_recommendations(
         axes.plot(percent.mean(), y, "|", color=color, markersize=16, markeredgewidth=3)
     for (name, values), style in zip(sorted(baselines.items()), ("-", "--", "-.", ":"), strict=False):
         axes.axvline(100 * float(np.mean(values)), color="tab:blue", linestyle=style, linewidth=1, label=name)
-    labels = [f"{name.split('=')[0]}, {at} trials{'' if what == 'recommended' else ', own'}" for name, at, what in rows]
+    shorter = [re.sub("=.*probe_(.*)[.]json", r" of \1", name) for name, _, _ in rows]
+    own = ["" if what == "recommended" else ", own" for _, _, what in rows]
+    labels = [f"{name}, {row[1]} trials{how}" for name, row, how in zip(shorter, rows, own, strict=True)]
     axes.set_yticks(range(len(rows)), labels, fontsize=8)
     axes.set(xlabel="accuracy of the recommendation, trained again, in percent", title=title)
     axes.grid(axis="x", alpha=0.3)
