@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ class _Optuna(Rival):
             warnings.simplefilter("ignore")  # experimental features
             self._study = optuna.create_study(direction="maximize", sampler=self._sampler(seed))
 
+    @abstractmethod
     def _sampler(self, seed: int) -> Any:
-        raise NotImplementedError
+        """Optuna's sampler with that seed."""
 
     def _start(self, params: Params) -> Any:
         self._study.enqueue_trial(self.native.flatten(params))
@@ -100,6 +102,8 @@ class Smac(Rival):
     no trial goes into repeats; ``retrain_after`` is the number of suggestions of one model, by default the facade's (8
     and 1). Conditional parameters are conditional for it, too.
     """
+
+    ROUNDING = 1e-6  # ConfigSpace keeps seven digits of a value
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.real_trainings import CPU, SETTINGS, Setting, setting_splits
+from benchmarks.real_trainings import CPU, RACES, SETTINGS, Setting, setting_splits
 from tuun_da.errors import TuunDaError
 from tuun_da.probe_format import ProbeRecord
 from tuun_da.training.probe import measure_probe
@@ -39,16 +39,16 @@ def probe_setting(setting: Setting, data_dir: str) -> ProbeRecord:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Make the probes of the benchmark's data sets.")
-    parser.add_argument("settings", nargs="*", default=list(SETTINGS), metavar="SETTING", help=", ".join(SETTINGS))
+    parser.add_argument("settings", nargs="*", default=list(SETTINGS), metavar="SETTING", help=", ".join(RACES))
     parser.add_argument("--data-dir", default="data", help="where the archives were unpacked")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the probes")
     options = parser.parse_args(arguments)
-    if unknown := set(options.settings) - set(SETTINGS):
-        parser.error(f"settings are {', '.join(SETTINGS)}; got {', '.join(sorted(unknown))}")
+    if unknown := set(options.settings) - set(RACES):
+        parser.error(f"settings are {', '.join(RACES)}; got {', '.join(sorted(unknown))}")
     torch.set_num_threads(1)
     for name in options.settings:
         try:
-            record = probe_setting(SETTINGS[name], options.data_dir)
+            record = probe_setting(RACES[name], options.data_dir)
             record.save(options.results / f"probe_{name}.json")
         except TuunDaError as error:
             print(f"error: {error}", file=sys.stderr)

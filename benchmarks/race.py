@@ -77,11 +77,17 @@ class Clock:
         self.seconds = self.cpu_seconds = 0.0
 
     def __enter__(self) -> None:
-        self._begin = time.perf_counter(), time.process_time()
+        self._begin = time.perf_counter(), _cpu_seconds()
 
     def __exit__(self, *error: object) -> None:
         self.seconds += time.perf_counter() - self._begin[0]
-        self.cpu_seconds += time.process_time() - self._begin[1]
+        self.cpu_seconds += _cpu_seconds() - self._begin[1]
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of those that it has started and that have ended."""
+    times = os.times()
+    return time.process_time() + times.children_user + times.children_system
 
 
 def play(

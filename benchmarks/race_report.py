@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -86,7 +87,7 @@ def table(curves: Curves, figure: str, reference: str) -> str:
     order = sorted(curves, key=lambda name: -_mean(values_at(curves[name], figure, columns[-1])))
     for name in order:
         runs = curves[name]
-        cells = [name, str(len(runs))]
+        cells = [shortened(name), str(len(runs))]
         for n in columns:
             found = values_at(runs, figure, n)
             cells.append(f"{_mean(found):.3f} ± {_error(found):.3f}" if found else "")
@@ -96,6 +97,11 @@ def table(curves: Curves, figure: str, reference: str) -> str:
         cells.append(_reaches(runs, figure, target))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def shortened(name: str) -> str:
+    """An optimizer's name for a reader: of a probe's file, what it is a probe of."""
+    return re.sub(r"probe=\S*probe_(\w+)[.]json", r"probe of \1", name)
 
 
 def values_at(runs: Mapping[int, Mapping[str, Any]], figure: str, trials: int) -> dict[int, float]:
@@ -165,7 +171,7 @@ def draw(curves: Curves, title: str, path: Path) -> bool:
         mean, error = np.array([_mean(f) for f in found]), np.nan_to_num([_error(f) for f in found])
         color = next(colors, (0.5, 0.5, 0.5))
         width = 2.6 if name.startswith("ours") else 1.3
-        axes.plot(points, mean, label=name, color=color, linewidth=width, marker="o", markersize=3)
+        axes.plot(points, mean, label=shortened(name), color=color, linewidth=width, marker="o", markersize=3)
         axes.fill_between(points, mean - error, mean + error, color=color, alpha=0.12, linewidth=0)
     axes.set(xlabel="trials", ylabel="true value of the recommendation", title=f"{title} (mean ± standard error)")
     axes.grid(alpha=0.3)
@@ -202,7 +208,7 @@ def draw_recommendations(
         axes.plot(percent.mean(), y, "|", color=color, markersize=16, markeredgewidth=3)
     for (name, values), style in zip(sorted(baselines.items()), ("-", "--", "-.", ":"), strict=False):
         axes.axvline(100 * float(np.mean(values)), color="tab:blue", linestyle=style, linewidth=1, label=name)
-    labels = [f"{name.split('=')[0]}, {at} trials{'' if what == 'recommended' else ', own'}" for name, at, what in rows]
+    labels = [f"{shortened(name)}, {at} trials{'' if what == 'recommended' else ', own'}" for name, at, what in rows]
     axes.set_yticks(range(len(rows)), labels, fontsize=8)
     axes.set(xlabel="accuracy of the recommendation, trained again, in percent", title=title)
     axes.grid(axis="x", alpha=0.3)

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import race
-from benchmarks.race_report import draw_recommendations
+from benchmarks.race_report import draw_recommendations, shortened
 from benchmarks.rivals import Params, make_rival, recommended_by
 from tuun_da.search.space import SearchSpace
 
@@ -37,8 +37,6 @@ AT = (30, 60)  # trials, after which there are recommendations
 RETRAININGS = 5
 FIGURES = ("recommended", "own recommendation", "lucky")  # in the order of the table
 FIRST_RETRAINING_SEED = 900_000
-
-BASELINES = ("none", "etp", "trivialaugment", "autoaugment")
 
 Train = Callable[[str, "Params | str", int], float]
 
@@ -98,7 +96,9 @@ class Journal:
 
 
 def train_baselines(settings: Settings, train: Train) -> None:
-    """What costs no search: each of ``BASELINES``, trained with the seeds of the recommendations' retrainings."""
+    """What costs no search: each of the ``BASELINES``, trained with the seeds of the recommendations' retrainings."""
+    from benchmarks.real_trainings import BASELINES  # which loads torch: a report does not need it
+
     journal = Journal(settings, train)
     for name in BASELINES:
         for i in range(RETRAININGS):
@@ -189,7 +189,7 @@ def report(results: Path, reference: str) -> str:
     for row in order:
         runs, means = found[row], _means(found[row])
         other = _means(found.get((reference, row[1], "lucky" if row[2] == "lucky" else "recommended"), {}))
-        cells = [row[0], f"{row[1]} trials", row[2], str(len(runs))]
+        cells = [shortened(row[0]), f"{row[1]} trials", row[2], str(len(runs))]
         cells += [f"{100 * np.mean([run['seen'] for run in runs.values()]):.2f}"]
         cells += [_with_interval(list(means.values()), signed=False)]
         paired = [means[seed] - other[seed] for seed in means if seed in other]

@@ -38,6 +38,7 @@ class Setting:
     """
 
     name: str
+    data_set: str
     archive_folder: str | None
     train_per_class: int
     validation_images: int
@@ -67,6 +68,7 @@ SETTINGS: dict[str, Setting] = {
     for setting in (
         Setting(
             name="digits",
+            data_set="digits",
             archive_folder=None,
             train_per_class=10,
             validation_images=1600,
@@ -79,6 +81,7 @@ SETTINGS: dict[str, Setting] = {
         ),
         Setting(
             name="steel",
+            data_set="steel",
             archive_folder="all",
             train_per_class=20,
             validation_images=1600,
@@ -91,6 +94,7 @@ SETTINGS: dict[str, Setting] = {
         ),
         Setting(
             name="cifar10",
+            data_set="cifar10",
             archive_folder="train",
             train_per_class=200,
             validation_images=5000,
@@ -142,20 +146,19 @@ def named_setting(name: str) -> Setting:
 
 
 def image_folder(setting: Setting, data_dir: str) -> Path:
-    """The folder of the class folders: unpacked in ``data_dir``, or in a folder there of the setting's name.
+    """The folder of the class folders: unpacked in ``data_dir``, or in a folder there of the data set's name.
 
     Raises DataError.
     """
     assert setting.archive_folder is not None
-    archive = setting.name.partition("_")[0]
-    places = [Path(data_dir) / setting.archive_folder, Path(data_dir) / archive / setting.archive_folder]
+    places = [Path(data_dir) / setting.archive_folder, Path(data_dir) / setting.data_set / setting.archive_folder]
     for place in places:
         if place.is_dir():
             return place
-    file = {"steel": "neu_det_64.tar.xz", "cifar10": "cifar10_jpeg.tar.xz"}[archive]
+    archive = {"steel": "neu_det_64.tar.xz", "cifar10": "cifar10_jpeg.tar.xz"}[setting.data_set]
     raise DataError(
         f"the images of {setting.name} are neither in {places[0]} nor in {places[1]}; "
-        f"unpack {file} (tar -xJf) into {data_dir}, or name another folder with --data-dir"
+        f"unpack {archive} (tar -xJf) into {data_dir}, or name another folder with --data-dir"
     )
 
 

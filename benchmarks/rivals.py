@@ -35,6 +35,8 @@ class Rival(ABC):
     suggestions apart. ``_start`` takes an initial setting instead of a suggestion.
     """
 
+    ROUNDING = 1e-9  # of a setting's place in the unit cube, on its way through an optimizer
+
     def __init__(self, nni_space: Mapping[str, Any], seed: int, initial: Sequence[Mapping[str, Any]]) -> None:
         self.space = SearchSpace.from_nni(nni_space)
         self.seed = seed
@@ -64,7 +66,7 @@ class Rival(ABC):
 
     def _require_same(self, asked: Params, initial: Params) -> None:
         """Raise RuntimeError unless the optimizer begins its own design with the initial setting, to rounding."""
-        if not np.allclose(self.space.encode(asked), self.space.encode(initial), rtol=0.0, atol=1e-9):
+        if not np.allclose(self.space.encode(asked), self.space.encode(initial), rtol=0.0, atol=self.ROUNDING):
             raise RuntimeError(f"{type(self).__name__} asked for {asked!r} instead of the initial {initial!r}")
 
     @abstractmethod

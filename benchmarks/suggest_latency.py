@@ -71,7 +71,9 @@ def measure(name: str, trials: int, suggestions: int, seconds: float) -> dict[st
 
 
 def _peak_megabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Of this process, or of the largest that it has started and that has ended: stan_gp's worker."""
+    found = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return max(found) / 1024
 
 
 def report(result: dict[str, Any]) -> str:
@@ -107,31 +109,40 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(options.one[0], int(options.one[1]), options.suggestions, options.seconds)))
         return
-    cases = []
     for name in options.cases:
         for trials in options.trials:
-            case = {"optimizer": name, "trials": trials}
-            command = [sys.executable, "-m", "benchmarks.suggest_latency", "--one", name, str(trials)]
-            command += ["--suggestions", str(options.suggestions), "--seconds", str(options.seconds)]
-            if missing_packages(name):
-                cases.append(case | {"error": f"{', '.join(missing_packages(name))} not installed"})
-                continue
-            try:
-                done = subprocess.run(
-                    command, cwd=race.ROOT, env={**os.environ, **race.ONE_CORE}, capture_output=True, text=True,
-                    timeout=options.limit, check=False,
-                )  # fmt: skip
-            except subprocess.TimeoutExpired:
-                cases.append(case | {"error": f"not done after {options.limit:g} s"})
-                continue
-            text = done.stdout.strip().splitlines()
-            error = (done.stderr.strip().splitlines() or ["no output"])[-1]
-            cases.append(json.loads(text[-1]) if done.returncode == 0 and text else case | {"error": error})
-            print(cases[-1], flush=True)
-    result = {"space": "search_spaces/tuun.json", "cases": cases, "load": os.getloadavg(), **race.conditions()}
-    options.results.parent.mkdir(parents=True, exist_ok=True)
-    options.results.write_text(json.dumps(result, indent=1) + "\n")
-    print(report(result))
+            store(options.results, measured(name, trials, options))
+    print(report(json.loads(options.results.read_text())))
+
+
+def measured(name: str, trials: int, options: argparse.Namespace) -> dict[str, Any]:
+    """The figures of one case, from a process of its own; with ``error`` where it gave none."""
+    case = {"optimizer": name, "trials": trials, "load": os.getloadavg()[0], "conditions": race.conditions()}
+    command = [sys.executable, "-m", "benchmarks.suggest_latency", "--one", name, str(trials)]
+    command += ["--suggestions", str(options.suggestions), "--seconds", str(options.seconds)]
+    if missing_packages(name):
+        return case | {"error": f"{', '.join(missing_packages(name))} not installed"}
+    try:
+        done = subprocess.run(
+            command, cwd=race.ROOT, env={**os.environ, **race.ONE_CORE}, capture_output=True, text=True,
+            timeout=options.limit, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return case | {"error": f"not done after {options.limit:g} s"}
+    text = done.stdout.strip().splitlines()
+    error = (done.stderr.strip().splitlines() or ["no output"])[-1]
+    case |= json.loads(text[-1]) if done.returncode == 0 and text else {"error": error}
+    print({key: value for key, value in case.items() if key != "conditions"}, flush=True)
+    return case
+
+
+def store(path: Path, case: dict[str, Any]) -> None:
+    """Put the case into the results, in the place of an earlier measurement of the same."""
+    result = json.loads(path.read_text()) if path.exists() else {"space": "search_spaces/tuun.json", "cases": []}
+    others = [old for old in result["cases"] if any(old[key] != case[key] for key in ("optimizer", "trials"))]
+    result["cases"] = sorted([*others, case], key=lambda case: (case["trials"], case["optimizer"]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -168,7 +168,7 @@ def test_missing_images_are_a_clear_error(tmp_path):
 
 
 def test_an_unknown_setting_or_baseline_is_a_clear_error():
-    with pytest.raises(ConfigError, match="setting must be one of digits, steel, cifar10; got 'mnist'"):
+    with pytest.raises(ConfigError, match="setting must be one of digits, steel, cifar10, cifar10_500; got 'mnist'"):
         train_policy("mnist", "none", 0)
     with pytest.raises(ConfigError, match="none, etp, trivialaugment, autoaugment; got 'randaugment'"):
         train_policy("digits", "randaugment", 0)
