@@ -162,10 +162,12 @@ def image_folder(setting: Setting, data_dir: str) -> Path:
     )
 
 
-def train_setting(setting: Setting, policy: Mapping[str, Any] | str, seed: int, *, data_dir: str = "data") -> float:
+def train_setting(
+    setting: Setting, policy: Mapping[str, Any] | BatchTransform[Any] | str, seed: int, *, data_dir: str = "data"
+) -> float:
     """The validation accuracy, a share in [0, 1], of ``setting`` trained from scratch with ``policy`` and ``seed``.
 
-    ``policy`` is a policy's flat parameters, applied per batch, or one of ``BASELINES``.
+    ``policy`` is a policy's flat parameters, applied per batch, one of ``BASELINES``, or a transform.
     """
     splits = setting_splits(setting.name, data_dir)
     repeated = replace(
@@ -181,8 +183,10 @@ def train_policy(setting: str, policy: Mapping[str, Any] | str, seed: int, *, da
     return train_setting(named_setting(setting), policy, seed, data_dir=data_dir)
 
 
-def transform_of(policy: Mapping[str, Any] | str) -> BatchTransform[Any] | None:
+def transform_of(policy: Mapping[str, Any] | BatchTransform[Any] | str) -> BatchTransform[Any] | None:
     """The transform of flat parameters (per batch) or of a baseline (per image, as published). Raises ConfigError."""
+    if isinstance(policy, BatchTransform):
+        return policy
     if not isinstance(policy, str):
         return Policy(policy)
     if policy not in BASELINES:

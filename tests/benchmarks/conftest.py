@@ -10,13 +10,14 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 def pytest_collection_modifyitems(config, items):
     """As for tests of a GPU where there is none; the closing line of pytest counts them."""
-    from benchmarks.rivals import missing_packages
+    from benchmarks import augment_rivals, rivals
 
+    missing_packages = {"rival_name": rivals.missing_packages, "augmentation_rival": augment_rivals.missing_packages}
     absent = []
     for item in items:
         callspec = getattr(item, "callspec", None)
-        name = callspec.params.get("rival_name") if callspec else None
-        if name is not None and missing_packages(name):
+        params = callspec.params if callspec else {}
+        if any(parameter in params and missing(params[parameter]) for parameter, missing in missing_packages.items()):
             absent.append(item)
     if absent:
         config.hook.pytest_deselected(items=absent)

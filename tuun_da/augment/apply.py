@@ -1,14 +1,16 @@
-"""Which function stands for which row of ``OPERATION_TYPES``, and how it meets a part of a batch."""
+"""Which function stands for which row of ``OPERATION_TYPES``, and how each image of a batch meets its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
 from tuun_da.augment import blur, color, geometric, hue, noise, occlusion, warp
+from tuun_da.augment.pixels import on_host
 from tuun_da.operations import OPERATION_TYPES, Operation
 
 FUNCTIONS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
@@ -57,33 +59,86 @@ RANDOM_FUNCTIONS: Mapping[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = Map
 """``(images, value, chance) -> images`` for the types with chance beyond their sign; ``chance`` (n, 2) in [0, 1)."""
 
 
+MOVE = "move"
+"""The stage of all types that are one affine map: ``geometric.MOVES``. Every other type is a stage of its own."""
+
+NO_STAGE = -1
+"""In place of the number of a stage: the image stays as it is."""
+
+CHUNK = 2**17
+"""Pixel values that are worked on at a time on the CPU, so that what lies between the steps stays in its cache."""
+
+
+def stage_of(operation_type: str) -> str:
+    """The stage that applies ``operation_type``."""
+    return MOVE if operation_type in geometric.MOVES else operation_type
+
+
+def act(stage: str, images: Tensor, value: Tensor, chance: Tensor, kind: Tensor) -> Tensor:
+    """Apply ``stage`` to all images (n, c, h, w), ``value`` (n,) in float64 being the setting of each, sign included.
+
+    ``chance`` (n, 2) is uniform in [0, 1); ``kind`` (n,) says which of ``geometric.MOVES`` it is, and counts for those.
+    """
+    if stage == MOVE:
+        return geometric.move(images, value.to(torch.float32), kind)
+    if OPERATION_TYPES[stage].category == "geometric":
+        value = value.to(torch.float32)  # only the factors of a blend are rounded once, at their end
+    if stage in RANDOM_FUNCTIONS:
+        return RANDOM_FUNCTIONS[stage](images, value, chance)
+    return FUNCTIONS[stage](images, value)
+
+
 def apply_operation(operation: Operation, images: Tensor, mask: Tensor, sign: Tensor, chance: Tensor) -> Tensor:
     """Apply ``operation`` to the images (n, c, h, w) where ``mask`` (n,) is true; its probability is not asked here.
 
     ``sign`` (n,) is -1 or 1 and counts for signed types only; ``chance`` (n, 2) is uniform in [0, 1).
     """
-    row = OPERATION_TYPES[operation.type]
-    if row.category != "geometric":
-        sign = sign.to(torch.float64)  # the factors of a blend are rounded once, at their end
-    value = (sign if row.signed else torch.ones_like(sign)) * operation.value
-    if operation.type in RANDOM_FUNCTIONS:
-        return apply_where(RANDOM_FUNCTIONS[operation.type], images, mask, value, chance)
-    return apply_where(FUNCTIONS[operation.type], images, mask, value)
+    stage = stage_of(operation.type)
+    kind = torch.zeros_like(mask, dtype=torch.int64)
+    if stage == MOVE:
+        kind = kind + geometric.MOVES.index(operation.type)
+    sign = sign.to(torch.float64) if OPERATION_TYPES[operation.type].signed else torch.ones_like(kind).double()
+    chosen = mask.to(torch.int64) - 1
+    return apply_each(images, chosen, [functools.partial(act, stage)], sign * operation.value, chance, kind)
 
 
-def apply_where(function: Callable[..., Tensor], images: Tensor, mask: Tensor, *parameters: Tensor) -> Tensor:
-    """``function(images, *parameters)`` for the images where ``mask`` (n,) is true, the others as they are.
+def apply_each(
+    images: Tensor,
+    chosen: Tensor,
+    functions: Sequence[Callable[..., Tensor]],
+    *parameters: Tensor,
+    may_overwrite: bool = False,
+) -> Tensor:
+    """To each image (n, c, h, w) the function whose number is ``chosen`` (n,); with ``NO_STAGE`` it stays as it is.
 
-    On the CPU only those images are computed. Elsewhere, and when compiled, all are: to ask how many there are would
+    A function is called as ``function(images, *parameters)``, with the rows of the parameters (n, ...) of its images.
+    With ``may_overwrite`` the result may take the place of contiguous ``images``. On the CPU each function computes its
+    own images only, a few at a time. Elsewhere, and when compiled, each computes all: to ask how many there are would
     make the host wait for the device, and give the graph a shape that depends on data.
     """
-    if images.device.type != "cpu" or torch.compiler.is_compiling():
-        return torch.where(mask.view(-1, 1, 1, 1), function(images, *parameters), images)
-    chosen = mask.nonzero().squeeze(1)
-    if len(chosen) == 0:
+    if not on_host(images):
+        for number, function in enumerate(functions):
+            mask = (chosen == number).view(-1, 1, 1, 1)
+            images = torch.where(mask, function(images, *parameters), images)
         return images
-    if len(chosen) == len(images):
-        return function(images, *parameters)
-    result = images.clone()
-    result[chosen] = function(images[chosen], *(parameter[chosen] for parameter in parameters))
+    counts = torch.bincount(chosen + 1, minlength=len(functions) + 1).tolist()
+    if counts[0] == len(images):
+        return images
+    if len(images) == 1:
+        return functions[counts.index(1) - 1](images, *parameters)
+    result = images if may_overwrite else images.clone()
+    size = max(1, CHUNK // images[0].numel())
+    ordered = chosen.argsort()[counts[0] :]
+    for function, rows in zip(functions, torch.split(ordered, counts[1:]), strict=True):
+        for some in torch.split(rows, size) if len(rows) else ():
+            taken = (parameter.index_select(0, some) for parameter in parameters)
+            _put(result, some, function(result.index_select(0, some), *taken))
     return result
+
+
+def _put(result: Tensor, rows: Tensor, images: Tensor) -> None:
+    """Write ``images`` to these ``rows`` of ``result``, both contiguous along each image."""
+    target, source = result.flatten(1), images.contiguous().flatten(1)
+    if result.dtype == torch.uint8 and target.shape[1] % 8 == 0:  # eight pixels in one go
+        target, source = target.view(torch.int64), source.view(torch.int64)
+    target.index_copy_(0, rows, source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from tuun_da.augment import chance
+from tuun_da.augment.device_table import DeviceTable
 from tuun_da.augment.operation_space import AUTO_SPACE
 from tuun_da.augment.space_transform import LEFT_ALONE, SpaceDraw, SpaceTransform
 from tuun_da.errors import PolicyError
@@ -35,16 +36,16 @@ class AutoAugment(SpaceTransform):
         )
         self.policy = policy
         names = list(AUTO_SPACE)
-        self._operation = torch.tensor([[names.index(NAMES[name.lower()]) for name, _, _ in pair] for pair in rows])
-        self._probability = torch.tensor([[probability for _, probability, _ in pair] for pair in rows])
-        self._level = torch.tensor([[level for _, _, level in pair] for pair in rows])
+        operations = [[names.index(NAMES[name.lower()]) for name, _, _ in pair] for pair in rows]
+        self._operation = DeviceTable(torch.tensor(operations))
+        self._probability = DeviceTable(torch.tensor([[probability for _, probability, _ in pair] for pair in rows]))
+        self._level = DeviceTable(torch.tensor([[level for _, _, level in pair] for pair in rows]))
 
     def _draw(self, n: int, generator: torch.Generator | None) -> SpaceDraw:
-        choice = chance.integers(len(self._operation), (n,), generator)
+        choice = chance.integers(len(AUTOAUGMENT[self.policy]), (n,), generator)
         take, turn = chance.uniform((n, 2, 2), generator).unbind(1)
         operation, probability, level = (
-            table.to(choice.device, non_blocking=True)[choice]
-            for table in (self._operation, self._probability, self._level)
+            table.on(choice.device)[choice] for table in (self._operation, self._probability, self._level)
         )
         operation = operation.masked_fill(take >= probability, LEFT_ALONE)
         return self._made(operation, level, turn < 0.5)

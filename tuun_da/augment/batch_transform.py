@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import default_collate
 
-from tuun_da.augment.images import ONLY_CLASSIFICATION, check_batch, check_generator, check_size, open_images
+from tuun_da.augment.images import (
+    ONLY_CLASSIFICATION,
+    check_batch,
+    check_generator,
+    check_samples,
+    check_size,
+    open_images,
+)
 from tuun_da.errors import PolicyError
 
 
@@ -56,6 +64,20 @@ class BatchTransform(nn.Module, abc.ABC, Generic[DrawT]):
         if opened.single:
             self.notice_single_image()
         return opened.close(self.transform(opened.images, self.draw(len(opened.images), generator)))
+
+    def collate(self, samples: Sequence[Any]) -> Any:
+        """A transformed mini-batch of a data set's samples: ``DataLoader(..., collate_fn=policy.collate)``.
+
+        A sample is an image (c, h, w), or a tuple or list of an image and more, such as its label. torch's
+        ``default_collate`` makes the mini-batch of them, and its images are transformed: a tensor (n, c, h, w), or
+        a list of it and more. Raises PolicyError, and for images of several sizes what ``default_collate`` raises.
+        """
+        check_samples(samples)
+        collated = default_collate(list(samples))
+        alone = isinstance(collated, Tensor)
+        images = collated if alone else collated[0]
+        check_batch(images)
+        return self(images) if alone else [self(images), *collated[1:]]
 
     def draw(self, n: int, generator: torch.Generator | None = None) -> DrawT:
         """All chance for a batch of ``n`` images, on the device of ``generator`` (the CPU without one).

@@ -21,6 +21,7 @@ from tuun_da.augment.pixels import (
     from_levels,
     from_unit,
     from_working,
+    keep_where,
     to_levels,
     to_unit,
     to_working,
@@ -39,7 +40,8 @@ def color(images: Tensor, value: Tensor) -> Tensor:
     """Saturation ``1 + value``: -1 is grey. Images of one channel have no colour and stay as they are."""
     if images.shape[1] == 1:
         return images
-    return _blend(to_working(images), _grayscale(images), value, images)
+    pixels = to_working(images)
+    return _blend(pixels, _grayscale(pixels, images), value, images)
 
 
 def grayscale(images: Tensor, value: Tensor) -> Tensor:
@@ -50,8 +52,8 @@ def grayscale(images: Tensor, value: Tensor) -> Tensor:
 def contrast(images: Tensor, value: Tensor) -> Tensor:
     """Contrast ``1 + value`` about the mean grey of the image: -1 is flat."""
     # Summed in float64, so that an image gives the same mean alone, in a batch and in any memory format.
-    mean = _grayscale(images).mean(dim=(1, 2, 3), keepdim=True, dtype=torch.float64)
     pixels = to_working(images)
+    mean = _grayscale(pixels, images).mean(dim=(1, 2, 3), keepdim=True, dtype=torch.float64)
     return _blend(pixels, mean.to(pixels.dtype), value, images)
 
 
@@ -65,12 +67,9 @@ def sharpness(images: Tensor, value: Tensor) -> Tensor:
         return images
     pixels = to_working(images)
     inner = pixels[..., 1:-1, 1:-1]
-    # Nine shifted sums, not a convolution: cuDNN computes that in TF32, which is off by whole levels.
-    total = 4.0 * inner
-    for top in range(3):
-        for left in range(3):
-            total = total + pixels[..., top : top + height - 2, left : left + width - 2]
-    smooth = total / 13.0
+    # Shifted sums, not a convolution: cuDNN computes that in TF32, which is off by whole levels.
+    across = pixels[..., :-2] + pixels[..., 1:-1] + pixels[..., 2:]
+    smooth = (across[..., :-2, :] + across[..., 1:-1, :] + across[..., 2:, :] + 4.0 * inner) / 13.0
     if not images.is_floating_point():
         smooth = smooth.round()
     # clone, and then write inside: concatenating the frame back would take four more copies
@@ -82,14 +81,21 @@ def sharpness(images: Tensor, value: Tensor) -> Tensor:
 
 def posterize(images: Tensor, value: Tensor) -> Tensor:
     """Keep the ``value`` highest of the 8 bits, a whole number from 0 to 8."""
-    bits = value.round().clamp(0.0, 8.0).view(-1, 1, 1, 1)
-    mask = (256.0 - torch.exp2(8.0 - bits)).to(torch.uint8)
-    return torch.where(bits >= 8.0, images, from_levels(to_levels(images) & mask, images))
+    bits = value.round().clamp(0.0, 8.0)
+    mask = (256.0 - torch.exp2(8.0 - bits)).to(torch.uint8).view(-1, 1, 1, 1)
+    if not images.is_floating_point():
+        return images & mask
+    return keep_where(bits >= 8.0, images, from_levels(to_levels(images) & mask, images))
 
 
 def solarize(images: Tensor, value: Tensor) -> Tensor:
     """Invert the pixels at or above the threshold ``value`` of 255: 256 changes none, 0 inverts all."""
-    return torch.where(to_levels(images) >= value.view(-1, 1, 1, 1), _inverted(images), images)
+    if images.is_floating_point():
+        return torch.where(to_levels(images) >= value.view(-1, 1, 1, 1), _inverted(images), images)
+    # Of uint8, all bits of these pixels are turned: several times as fast on the CPU.
+    threshold = value.ceil().view(-1, 1, 1, 1)
+    bits = torch.where(threshold <= 255.0, 255, 0).to(torch.uint8)
+    return images ^ ((images >= threshold.clamp(0.0, 255.0).to(torch.uint8)).to(torch.uint8) * bits)
 
 
 def gamma(images: Tensor, value: Tensor) -> Tensor:
@@ -103,7 +109,7 @@ def gamma(images: Tensor, value: Tensor) -> Tensor:
     changed = from_unit(power.to(working_type(images)), images)
     if not images.is_floating_point():
         changed = changed.view(-1, 256).gather(1, images.flatten(1).to(torch.int64)).view(images.shape)
-    return torch.where((value == 0.0).view(-1, 1, 1, 1), images, changed)
+    return keep_where(value == 0.0, images, changed)
 
 
 def add_per_channel(images: Tensor, value: Tensor, chance: Tensor) -> Tensor:
@@ -161,22 +167,21 @@ def equalize(images: Tensor, value: Tensor) -> Tensor:
     # Pillow's table: entry k counts the pixels below level k, plus half a step, in whole steps.
     pixels_below = histogram.cumsum(dim=2) - histogram
     table = ((pixels_below + step // 2) // step.clamp(min=1)).clamp(0, 255).to(torch.uint8)
-    equalized = table.gather(2, levels).view(images.shape)
-    return torch.where(step.view(n, channels, 1, 1) > 0, from_levels(equalized, images), images)
+    equalized = from_levels(table.gather(2, levels).view(images.shape), images)
+    return keep_where(step.flatten() == 0, images.flatten(0, 1), equalized.flatten(0, 1)).view(images.shape)
 
 
 def _inverted(images: Tensor) -> Tensor:
     return 1.0 - images if images.is_floating_point() else 255 - images
 
 
-def _grayscale(images: Tensor) -> Tensor:
-    """Luma (n, 1, h, w) in the working type, whole levels for uint8: torchvision's weights and order of sums."""
-    pixels = to_working(images)
+def _grayscale(pixels: Tensor, images: Tensor) -> Tensor:
+    """Luma (n, 1, h, w) of ``images`` as ``pixels``, whole levels for uint8: torchvision's weights, in its order."""
     if images.shape[1] == 1:
         return pixels
     red, green, blue = pixels.unbind(dim=1)
     grey = red.mul(0.2989).add(green, alpha=0.587).add(blue, alpha=0.114).unsqueeze(1)
-    return grey if images.is_floating_point() else grey.floor()
+    return grey if images.is_floating_point() else grey.floor_()
 
 
 def _blend(pixels: Tensor, other: Tensor, value: Tensor, images: Tensor) -> Tensor:

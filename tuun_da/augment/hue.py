@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tuun_da.augment.color import color
-from tuun_da.augment.pixels import each_image, from_unit, to_unit
+from tuun_da.augment.pixels import each_image, from_unit, keep_where, to_unit
 from tuun_da.operations import OPERATION_TYPES
 
 SATURATION = OPERATION_TYPES["color"].high / OPERATION_TYPES["hueSaturation"].high
@@ -25,7 +25,7 @@ def hue_saturation(images: Tensor, value: Tensor, chance: Tensor) -> Tensor:
     whole = from_unit(turned, images) if images.dtype == torch.uint8 else turned
     direction = torch.where(chance[:, 0] < 0.5, -1.0, 1.0)
     changed = color(whole, direction * (SATURATION * value.abs())).to(images.dtype)
-    return torch.where((value == 0.0).view(-1, 1, 1, 1), images, changed)
+    return keep_where(value == 0.0, images, changed)
 
 
 def _turned(pixels: Tensor, turns: Tensor) -> Tensor:

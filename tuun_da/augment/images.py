@@ -89,6 +89,32 @@ def check_batch(images: Tensor) -> None:
         raise PolicyError(f"images must be uint8, or float in [0, 1]; got {images.dtype}")
 
 
+def check_samples(samples: Any) -> None:
+    """Raise PolicyError unless ``samples`` is a list of images (c, h, w), or of tuples or lists that begin with one.
+
+    Only the type of the first image is looked at: a tensor, or an array, which makes a tensor.
+    """
+    if not isinstance(samples, Sequence) or isinstance(samples, str | bytes):
+        raise PolicyError(f"a mini-batch is made of a list of samples, got a {type(samples).__name__}")
+    if not samples:
+        raise PolicyError("a mini-batch is made of one or more samples, got none")
+    sample = samples[0]
+    image = sample[0] if isinstance(sample, tuple | list) and sample else sample
+    module = type(image).__module__
+    if isinstance(image, Tensor) or module == "numpy":
+        return
+    if module.startswith("PIL."):
+        remedy = ": put torchvision's PILToTensor at the end of the data set's own transform"
+    elif isinstance(image, Mapping):
+        remedy = ": write a function that collates them and calls the transform on the images"
+    else:
+        remedy = ""
+    raise PolicyError(
+        "a sample must be an image as a tensor (c, h, w), or a tuple of it and more, such as its label; "
+        f"got {'samples' if image is sample else 'images'} of type {type(image).__name__}{remedy}"
+    )
+
+
 def within_range(images: Tensor) -> Tensor:
     """Float ``images`` on the CPU, with values just beyond [0, 1] cut off; free on other devices.
 

@@ -87,7 +87,7 @@ MOVES = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 """The operations that move pixels. They stand one after the other in every space."""
 
 
-def move(images: Tensor, kind: Tensor, value: Tensor, *, fill: float, interpolation: str) -> Tensor:
+def move(images: Tensor, value: Tensor, kind: Tensor, *, fill: float, interpolation: str) -> Tensor:
     """Apply to each image the operation ``MOVES[kind]``, ``kind`` (n,), with ``value`` (n,); all in one sampling."""
     height, width = images.shape[-2:]
     shear_x, shear_y, translate_x, translate_y, rotate = (kind == number for number in range(len(MOVES)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import mmap
 import os
 import sys
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor
 
 from tuun_da.augment import chance
-from tuun_da.augment.apply import apply_operation
+from tuun_da.augment.apply import NO_STAGE, act, apply_each
 from tuun_da.augment.batch_transform import BatchTransform, Draw
+from tuun_da.augment.policy_tables import policy_tables
 from tuun_da.errors import PolicyError
 from tuun_da.operations import SubPolicy
 from tuun_da.policy_format import (
@@ -71,15 +73,8 @@ class Policy(BatchTransform[PolicyDraw]):
         record = PolicyRecord(sub_policies, per, unchanged_share, {} if searched is None else searched)
         super().__init__()
         self._record = record
-        self._length = max(len(sub_policy.operations) for sub_policy in sub_policies)
-        # A plain tensor, neither parameter nor buffer: draws happen where the generator is, not where the model is.
-        self._probability = torch.tensor(
-            [
-                [operation.probability for operation in sub_policy.operations]
-                + [0.0] * (self._length - len(sub_policy.operations))
-                for sub_policy in sub_policies
-            ]
-        )
+        self._tables = policy_tables(sub_policies)
+        self._length = len(self._tables.stages)
         self._has_warned = _SharedFlag()
 
     @property
@@ -153,7 +148,7 @@ class Policy(BatchTransform[PolicyDraw]):
         sub_policy = choice.expand(n)
         changed = uniform[:, :1] >= self.record.unchanged_share
         take, turn, first, second = uniform[:, 1:].view(n, 4, self._length).unbind(1)
-        probability = self._probability.to(device, non_blocking=True)[sub_policy]
+        probability = self._tables.probability.on(device)[sub_policy]
         return PolicyDraw(
             sub_policy=sub_policy,
             taken=(take < probability) & changed,
@@ -167,13 +162,20 @@ class Policy(BatchTransform[PolicyDraw]):
             raise PolicyError(
                 f"the draw must be for sub-policies of {self._length} operations, got one for {draw.taken.shape[1]}"
             )
-        for i, sub_policy in enumerate(self.record.sub_policies):
-            if draw.common is not None and draw.common != i:
-                continue
-            for j, operation in enumerate(sub_policy.operations):
-                if operation.probability > 0.0:
-                    mask = (draw.sub_policy == i) & draw.taken[:, j]
-                    images = apply_operation(operation, images, mask, draw.sign[:, j], draw.chance[:, j])
+        given, device, tables = images, images.device, self._tables
+        stage, kind = tables.stage.on(device)[draw.sub_policy], tables.kind.on(device)[draw.sub_policy]
+        value, signed = tables.value.on(device)[draw.sub_policy], tables.signed.on(device)[draw.sub_policy]
+        value = torch.where(signed & (draw.sign < 0.0), -value, value)
+        for j, stages in enumerate(tables.stages):
+            chosen = torch.where(draw.taken[:, j], stage[:, j], NO_STAGE)
+            if draw.common is not None:  # only this sub-policy's has to be looked at
+                number = tables.numbers[draw.common][j]
+                if number == NO_STAGE:
+                    continue
+                stages, chosen = stages[number : number + 1], torch.where(draw.taken[:, j], 0, NO_STAGE)
+            functions = [functools.partial(act, name) for name in stages]
+            rows = (value[:, j], draw.chance[:, j], kind[:, j])
+            images = apply_each(images, chosen, functions, *rows, may_overwrite=images is not given)
         return images
 
     def __repr__(self) -> str:

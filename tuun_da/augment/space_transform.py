@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from tuun_da.augment.apply import apply_where
+from tuun_da.augment.apply import MOVE, NO_STAGE, apply_each
 from tuun_da.augment.batch_transform import BatchTransform, Draw
 from tuun_da.augment.crop_and_flip import checked_fill
+from tuun_da.augment.device_table import DeviceTable
 from tuun_da.augment.operation_space import COLOUR_FUNCTIONS, MOVES, Space, move
 from tuun_da.errors import PolicyError
 
@@ -56,46 +57,67 @@ class SpaceTransform(BatchTransform[SpaceDraw]):
         self.interpolation = interpolation
         self.fill = checked_fill(fill)
         self._rows = dict(space)
-        self._used = tuple(frozenset(names) for names in used)
-        # Plain tensors, neither parameters nor buffers: draws happen where the generator is, not where the model is.
-        self._signed = torch.tensor([row.signed for row in space.values()])
+        self._stages, numbers = _stages(list(space), used)
+        self._stage = DeviceTable(torch.tensor(numbers))
+        self._signed = DeviceTable(torch.tensor([row.signed for row in space.values()]))
+        self._values: tuple[tuple[int, int], DeviceTable] | None = None
+        self._functions: dict[str, Callable[..., Tensor]] = {
+            name: functools.partial(_without_kind, function) for name, function in COLOUR_FUNCTIONS.items()
+        }
+        self._functions[MOVE] = functools.partial(move, fill=self.fill, interpolation=interpolation)
 
     def _made(self, operation: Tensor, magnitude: Tensor, turned: Tensor) -> SpaceDraw:
         """The draw of ``operation`` and ``magnitude`` (n, k); the sign changes where ``turned``, if it can."""
-        signed = self._signed.to(operation.device, non_blocking=True)[operation]
-        return SpaceDraw(operation, magnitude, signed & turned)
+        return SpaceDraw(operation, magnitude, self._signed.on(operation.device)[operation] & turned)
 
     def _act(self, images: Tensor, draw: SpaceDraw) -> Tensor:
-        places = draw.operation.shape[1]
-        if places != len(self._used):
-            raise PolicyError(f"the draw must be for {len(self._used)} operations an image, got one for {places}")
+        places, device, given = draw.operation.shape[1], images.device, images
+        if places != len(self._stages):
+            raise PolicyError(f"the draw must be for {len(self._stages)} operations an image, got one for {places}")
         height, width = images.shape[-2:]
-        table = torch.stack([row.values(self.num_magnitude_bins, height, width) for row in self._rows.values()])
-        values = table.to(images.device, non_blocking=True)[draw.operation, draw.magnitude]
-        values = torch.where(draw.negative, -values, values)
-        for place, used in enumerate(self._used):
-            images = self._act_once(images, draw.operation[:, place], values[:, place], used)
+        value = self._value_table(height, width).on(device)[draw.operation, draw.magnitude]
+        value = torch.where(draw.negative, -value, value)
+        kind = draw.operation - list(self._rows).index(MOVES[0])
+        for place, stages in enumerate(self._stages):
+            operation = draw.operation[:, place]
+            chosen = self._stage.on(device)[place][operation]
+            chosen = torch.where(operation == LEFT_ALONE, NO_STAGE, chosen)
+            functions = [self._functions[name] for name in stages]
+            rows = (value[:, place], kind[:, place])
+            images = apply_each(images, chosen, functions, *rows, may_overwrite=images is not given)
         return images
 
-    def _act_once(self, images: Tensor, operation: Tensor, value: Tensor, used: frozenset[str]) -> Tensor:
-        """One operation for each image: ``operation`` (n,) and its ``value`` (n,), sign included."""
-        names = list(self._rows)
-        kind = operation - names.index(MOVES[0])
-        moving = functools.partial(move, fill=self.fill, interpolation=self.interpolation)
-        if images.device.type == "cpu" and not torch.compiler.is_compiling():
-            # a few images at a time stay in the cache, which is half as fast again
-            for number, name in enumerate(MOVES):
-                if name in used:
-                    images = apply_where(moving, images, kind == number, kind, value)
-        elif not used.isdisjoint(MOVES):  # one sampling of all images, in place of one for each operation
-            images = apply_where(moving, images, (kind >= 0) & (kind < len(MOVES)), kind, value)
-        for name, function in COLOUR_FUNCTIONS.items():
-            if name in used:
-                images = apply_where(function, images, operation == names.index(name), value)
-        return images
+    def _value_table(self, height: int, width: int) -> DeviceTable:
+        """The value of each operation of the space at each magnitude; that of the last size of images is kept."""
+        kept = self._values
+        if kept is not None and kept[0] == (height, width):
+            return kept[1]
+        values = torch.stack([row.values(self.num_magnitude_bins, height, width) for row in self._rows.values()])
+        table = DeviceTable(values)
+        if not torch.compiler.is_compiling():
+            self._values = ((height, width), table)
+        return table
 
     def extra_repr(self) -> str:
         return f"num_magnitude_bins={self.num_magnitude_bins}, interpolation={self.interpolation!r}, fill={self.fill:g}"
+
+
+def _without_kind(function: Callable[..., Tensor], images: Tensor, value: Tensor, kind: Tensor) -> Tensor:
+    return function(images, value)
+
+
+def _stages(names: list[str], used: tuple[Collection[str], ...]) -> tuple[tuple[tuple[str, ...], ...], list[list[int]]]:
+    """For each place the stages that occur there, and the number of each operation's stage among them.
+
+    All ``MOVES`` are one stage; an operation that does not occur, and one that does nothing, has ``NO_STAGE``.
+    """
+    of = {name: MOVE if name in MOVES else name for name in names}
+    stages = tuple(
+        tuple(dict.fromkeys(of[name] for name in names if name in occurring and name != "Identity"))
+        for occurring in used
+    )
+    numbers = [[here.index(of[name]) if of[name] in here else NO_STAGE for name in names] for here in stages]
+    return stages, numbers
 
 
 def check_whole(name: str, number: object, *, low: int, high: int | None = None) -> None:

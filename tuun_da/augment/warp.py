@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tuun_da.augment import random_field
 from tuun_da.augment.geometric import centred, resample
-from tuun_da.augment.pixels import each_image, to_working, working_type
+from tuun_da.augment.pixels import each_image, working_type
 
 KNOTS = 4
 """Cells, in each direction, of the grid over which an elastic displacement varies."""
@@ -45,7 +45,7 @@ def perspective(images: Tensor, value: Tensor, chance: Tensor) -> Tensor:
     depth = column(g) * u + column(h) * v + 1.0
     from_x = (column(x1 - x0 + g * x1) * u + column(x3 - x0 + h * x3) * v + column(x0)) / depth
     from_y = (column(y1 - y0 + g * y1) * u + column(y3 - y0 + h * y3) * v + column(y0)) / depth
-    return resample(images, value, (from_x - 0.5) * width, (from_y - 0.5) * height, fill=None)
+    return resample(images, value, 2.0 * from_x - 1.0, 2.0 * from_y - 1.0, fill=None)
 
 
 def elastic(images: Tensor, value: Tensor, chance: Tensor) -> Tensor:
@@ -57,12 +57,11 @@ def elastic(images: Tensor, value: Tensor, chance: Tensor) -> Tensor:
     the side. Empty space is mid-grey 128.
     """
     height, width = images.shape[2:]
-    pixels = to_working(images[:0])
-    uniform = random_field.uniform(chance, 2 * CONTROL_POINTS**2, stream=1).to(pixels.dtype)
+    uniform = random_field.uniform(chance, 2 * CONTROL_POINTS**2, stream=1).to(working_type(images))
     control = (2.0 * uniform - 1.0).view(-1, 2, CONTROL_POINTS, CONTROL_POINTS)
     share = _along(_along(control, height, 2), width, 3) * each_image(value, images)
-    from_x = centred(width, pixels).view(1, 1, width) + share[:, 0] * width
-    from_y = centred(height, pixels).view(1, height, 1) + share[:, 1] * height
+    from_x = centred(width, images).view(1, 1, width) * (2.0 / width) + 2.0 * share[:, 0]
+    from_y = centred(height, images).view(1, height, 1) * (2.0 / height) + 2.0 * share[:, 1]
     return resample(images, value, from_x, from_y)
 
 
