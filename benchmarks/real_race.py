@@ -183,17 +183,22 @@ def report(results: Path, reference: str) -> str:
             found.setdefault((record["optimizer"], record["at"], record["figure"]), {})[record["race_seed"]] = record
         elif "baseline" in record:
             baselines.setdefault(record["baseline"], []).append(float(record["accuracy"]))
-    head = ["optimizer", "after", "what", "seeds", "seen in the search", "retrained", f"less {reference}", "last ten"]
+    last = max((at for _, at, _ in found), default=0)
+    head = ["optimizer", "after", "what", "seeds", "seen in the search", "retrained", f"less {reference}"]
+    head += [f"less {reference} after {last}", "last ten"]
     lines = [f"# {results.stem}: accuracy in percent\n", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     order = sorted(found, key=lambda row: (-row[1], FIGURES.index(row[2]), -np.mean(list(_means(found[row]).values()))))
     for row in order:
         runs, means = found[row], _means(found[row])
-        other = _means(found.get((reference, row[1], "lucky" if row[2] == "lucky" else "recommended"), {}))
+        figure = "lucky" if row[2] == "lucky" else "recommended"
         cells = [shortened(row[0]), f"{row[1]} trials", row[2], str(len(runs))]
         cells += [f"{100 * np.mean([run['seen'] for run in runs.values()]):.2f}"]
         cells += [_with_interval(list(means.values()), signed=False)]
-        paired = [means[seed] - other[seed] for seed in means if seed in other]
-        cells += ["" if row[0] == reference else _with_interval(paired, signed=True)]
+        for at in (row[1], last):
+            other = _means(found.get((reference, at, figure), {}))
+            paired = [means[seed] - other[seed] for seed in means if seed in other]
+            is_itself = row[0] == reference and at == row[1]
+            cells += ["" if is_itself else _with_interval(paired, signed=True)]
         cells += [f"{100 * np.mean([run['last_ten'] for run in runs.values()]):.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
     lines.append(

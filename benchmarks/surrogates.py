@@ -177,6 +177,58 @@ def report(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> bool:
+    """Rank correlation, with standard errors, against the number of trainings; False without matplotlib.
+
+    For random policies, and for structured ones, which are never trained on.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        return False
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    settings = list(dict.fromkeys(row["setting"] for row in rows))
+    names = list(dict.fromkeys(row["surrogate"] for row in rows))
+    figure, grid = plt.subplots(2, len(settings), figsize=(4 * len(settings), 7), dpi=110, sharex=True, squeeze=False)
+    for column, setting in enumerate(settings):
+        for axes, quantity, what in (
+            (grid[0, column], "rank", "held-out random policies"),
+            (grid[1, column], "structured_rank", "structured policies, never trained on"),
+        ):
+            for number, name in enumerate(names):
+                mine = sorted(
+                    (row for row in rows if row["setting"] == setting and row["surrogate"] == name),
+                    key=lambda row: row["trainings"],
+                )
+                axes.errorbar(
+                    [row["trainings"] for row in mine],
+                    [row[quantity] for row in mine],
+                    yerr=[row[f"{quantity}_error"] for row in mine],
+                    label=name,
+                    color=plt.get_cmap("tab10")(number),
+                    linestyle="--" if name.startswith("flat") else "-",
+                    marker="o",
+                    markersize=4,
+                    capsize=2,
+                )
+            axes.set_title(f"{setting}: {what}", fontsize=9)
+            axes.grid(alpha=0.3)
+            axes.set_xscale("log", base=2)
+            axes.set_xticks(sorted({row["trainings"] for row in rows}), sorted({row["trainings"] for row in rows}))
+    for axes in grid[1]:
+        axes.set_xlabel("trainings")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("rank correlation")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper center", ncols=len(labels), fontsize=9)
+    figure.tight_layout(rect=(0.0, 0.0, 1.0, 0.96))
+    figure.savefig(path)
+    plt.close(figure)
+    return True
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("settings", nargs="*", default=list(SETTINGS), help=", ".join(SETTINGS))
@@ -184,7 +236,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--surrogates", nargs="+", default=[name for name in SURROGATES if name != "stan_gp"])
     parser.add_argument("--results", type=Path, default=RESULTS / "surrogates.json")
-    parser.add_argument("--report", action="store_true", help="print the table of what is there")
+    parser.add_argument("--report", action="store_true", help="write table and plot of what is there")
     options = parser.parse_args()
     stored = json.loads(options.results.read_text()) if options.results.exists() else {"conditions": {}, "rows": []}
     if not options.report:
@@ -194,7 +246,12 @@ def main() -> None:
             kept = [r for r in stored["rows"] if (r["setting"], r["surrogate"], r["trainings"]) not in new]
             stored = {"conditions": conditions(), "rows": kept + rows}
             options.results.write_text(json.dumps(stored, indent=1) + "\n")
-    print(report(stored["rows"]))
+    text = f"# What surrogates learn from real trainings\n\n{report(stored['rows'])}\n"
+    picture = options.results.with_suffix(".png")
+    if draw(stored["rows"], picture):
+        text += f"\n![rank correlations]({picture.name})\n"
+    options.results.with_suffix(".md").write_text(text)
+    print(text)
 
 
 if __name__ == "__main__":
