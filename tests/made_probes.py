@@ -27,4 +27,4 @@ def made_probe(
         )
         for name in types
     }
-    return ProbeRecord(magnitudes, (0.9, 0.3, 0.2, 0.0), effects, about)
+    return ProbeRecord(magnitudes, (0.5, 0.3, 0.2, 0.0), effects, about)
