@@ -20,7 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from tuun_da.known_policies import KNOWN_POLICIES
 from tuun_da.probe_format import ProbeRecord
+from tuun_da.search.initial_policies import settings_of_policy
 from tuun_da.search.optimizer import Optimizer
 from tuun_da.search.space import SearchSpace
 from tuun_da.search.transfer import EarlierExperiment
@@ -99,12 +101,18 @@ class Ours(Rival):
     """tuun_da's Optimizer; options go to its constructor.
 
     ``probe`` is a file. ``warm_start`` is a setting whose trainings of random policies, the first 60, are an earlier
-    experiment; with ``-shuffled`` behind it, their scores are dealt out anew.
+    experiment; with ``-shuffled`` behind it, their scores are dealt out anew. ``first`` names known policies, as in
+    ``none+etp``, that take the place of as many of the initial settings.
     """
 
     def __init__(
         self, nni_space: Mapping[str, Any], seed: int, initial: Sequence[Mapping[str, Any]], **options: Any
     ) -> None:
+        if "first" in options:
+            space, names = SearchSpace.from_nni(nni_space), str(options.pop("first")).split("+")
+            known = [params for name in names for params in settings_of_policy(space, name, KNOWN_POLICIES[name])]
+            options["initial"] = known
+            initial = [*known, *initial[: len(initial) - len(known)]]
         super().__init__(nni_space, seed, initial)
         options.setdefault("n_initial", max(len(self.initial), 1))
         if "probe" in options:

@@ -14,6 +14,7 @@ import pytest
 
 from tuun_da import __version__
 from tuun_da.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISTAKE, main
+from tuun_da.commands import experiments, files
 from tuun_da.engines.loopback import loopback_node_options
 from tuun_da.errors import PolicyError
 from tuun_da.operations import DEEPAUGMENT_TYPES, PUBLISHED_TYPES, Operation, SubPolicy
@@ -73,7 +74,9 @@ def test_every_command_has_an_example_that_it_takes(run, command, monkeypatch):
     assert code == 0
     [example] = re.findall(r"^example:\s+(.*?)$", output, re.MULTILINE)
     called = []
-    monkeypatch.setattr(f"tuun_da.cli._{command.replace('-', '_')}", lambda options: called.append(options) or 0)
+    name = command.replace("-", "_")
+    module = next(module for module in (experiments, files) if hasattr(module, name))
+    monkeypatch.setattr(module, name, lambda options: called.append(options) or 0)
     [arguments] = re.findall(r"tuun-da ([^)\"]*)", example)
     assert run(*arguments.split())[0] == 0
     assert called[0].command == command
@@ -214,7 +217,9 @@ def test_an_experiment_without_a_score_is_a_failure(run, here):
 
 
 def test_ctrl_c_is_an_interruption(run, monkeypatch):
-    monkeypatch.setattr("tuun_da.cli._find_journal", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        "tuun_da.commands.experiments._find_journal", lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     code, _, errors = run("best", "x")
     assert code == EXIT_INTERRUPTED
     assert errors == "tuun-da best: interrupted\n"

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
-import os
-import shlex
-import shutil
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from tuun_da import __version__
-from tuun_da.errors import ConfigError, ExperimentError, TuunDaError
-from tuun_da.operations import CATEGORIES, PUBLISHED_TYPES
-from tuun_da.training.options import PROBE_DEFAULTS, add_training_options, configs_from_options
+from tuun_da.commands import experiments, files
+from tuun_da.commands.common import EXIT_INTERRUPTED
+from tuun_da.errors import ExperimentError, TuunDaError
+from tuun_da.operations import CATEGORIES
+from tuun_da.training.options import PROBE_DEFAULTS, add_training_options
 
 EXIT_MISTAKE = 2
 EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     search = _command(
         commands,
         "search",
-        _search,
+        experiments.search,
         "run an NNI experiment to its end, and export the best policy",
         "tuun-da search --config nni_configs/digits.yml --confirm",
     )
@@ -85,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     best = _command(
         commands,
         "best",
-        _best,
+        experiments.best,
         "print and write the policy that an experiment recommends, running or ended",
         "tuun-da best a1b2c3d4 -o best_policy.json",
     )
@@ -97,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     confirm = _command(
         commands,
         "confirm",
-        _confirm,
+        experiments.confirm,
         "compare a policy with baselines on the test images, by fresh trainings",
         "tuun-da confirm best_policy.json --seeds 10 --baselines none,etp,trivialaugment",
     )
@@ -110,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     probe = _command(
         commands,
         "probe",
-        _probe,
+        files.probe,
         "measure what each operation does to your images: one training, a JSON file, a picture",
         "tuun-da probe --data digits -o probe.json",
     )
@@ -128,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     space = _command(
         commands,
         "space",
-        _space,
+        files.space,
         "write a search space for policies of the operation types that you choose",
         "tuun-da space --categories geometric,color --sub-policies 5 -o space.json",
     )
@@ -149,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     export = _command(
         commands,
         "export",
-        _export,
+        files.export,
         "write a policy as a Python file for torchvision or albumentations that runs without tuun_da",
         "tuun-da export best_policy.json --to torchvision -o augmentation.py",
     )
@@ -162,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     show = _command(
         commands,
         "show",
-        _show,
+        files.show,
         "draw a contact sheet: images as they are, and under each sub-policy of a policy",
         "tuun-da show best_policy.json --images digits -o sheet.png",
     )
@@ -178,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     init = _command(
         commands,
         "init",
-        _init,
+        files.init,
         "write configurations, search spaces and the trial script into a folder",
         "tuun-da init my_search",
     )
@@ -187,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     _command(
         commands,
         "node-options",
-        _node_options,
+        experiments.node_options,
         "print the NODE_OPTIONS with which nnictl keeps NNI's web page on this machine",
         'export NODE_OPTIONS="$(tuun-da node-options)"',
     )
@@ -223,336 +216,6 @@ def _confirm_options(parser: argparse.ArgumentParser) -> None:
         "--model", metavar="NAME", help="another model than the search's; module:function must be named here"
     )
     group.add_argument("--data-dir", metavar="FOLDER", help="where downloaded data sets are, if not where they were")
-
-
-def _search(options: argparse.Namespace) -> int:
-    from tuun_da.engines.nni_config import read_config
-    from tuun_da.search.surrogate import prepare_surrogate
-
-    config = read_config(options.config)
-    _check_output(options.output)
-    if options.confirm:
-        from tuun_da.engines.confirm import check_request
-        from tuun_da.training.checks import check_device
-
-        check_request(_baselines(options), options.seeds, options.workers)
-        check_device(options.device)
-        _check_output(_confirmation_path(options.output))
-    port = _free_port(options.port)
-    prepare_surrogate(config.settings.surrogate)  # before NNI starts, whose first trial is not waited for that long
-
-    from tuun_da.engines.nni_experiment import running
-    from tuun_da.engines.progress import ProgressLine
-
-    if options.listen_all:
-        print(
-            f"Warning: NNI's web page will be open on all interfaces, port {port}, without any login: whoever "
-            "reaches it can change the experiment and run commands. An SSH tunnel is the safe way.",
-            file=sys.stderr,
-        )
-    print("Starting NNI ...", flush=True)
-    failure: ExperimentError | None = None
-    interrupted = False
-    with running(config, port=port, listen_all=options.listen_all) as experiment:
-        n_trials = config.max_trials or "any number of"
-        print(f"Experiment {experiment.id}: {n_trials} trials, {config.concurrency} at a time")
-        print(f"Web page: http://127.0.0.1:{port}    journal: {experiment.journal_path}", flush=True)
-        line = ProgressLine(config.max_trials, config.concurrency)
-        try:
-            experiment.wait(line.show)
-        except ExperimentError as error:
-            failure = error
-        except KeyboardInterrupt:
-            interrupted = True
-            print("\nStopping the experiment; what has finished is kept.", flush=True)
-        finally:
-            line.close()
-    # What has finished is exported, whatever the end was.
-    journal = experiment.journal()
-    exported = False
-    if journal is not None:
-        try:
-            exported = _write_recommended(journal, experiment.id, options.output)
-        except ExperimentError as error:
-            if not interrupted:
-                failure = failure or error
-    if failure is not None:
-        raise failure
-    if interrupted:
-        print(f"Go on with: {_nnictl('resume', experiment.id, config.working_directory)}")
-        return EXIT_INTERRUPTED
-    if options.confirm and exported:
-        options.policy, options.output = options.output, None
-        options.model = options.model or _searched_model(options.policy)
-        print()
-        _confirm(options)
-    print(f"\nLook at the trials again: {_nnictl('view', experiment.id, config.working_directory)}")
-    return 0
-
-
-def _searched_model(policy: str) -> str | None:
-    """The model of the search that has just ended: its configuration named it, so its code may run again."""
-    from tuun_da.policy_format import PolicyRecord
-
-    settings = PolicyRecord.load(policy).searched.get("settings")
-    train = settings.get("train") if isinstance(settings, dict) else None
-    return train.get("model") if isinstance(train, dict) else None
-
-
-def _free_port(wanted: int | None) -> int:
-    """The port that is wanted, or the first free one from 8080 on. Raises ConfigError."""
-    if wanted is not None and not 1 <= wanted <= 65535:
-        raise ConfigError(f"--port must lie in 1 to 65535, got {wanted}")
-    for port in range(8080, 8180) if wanted is None else (wanted,):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
-    busy = "8080 to 8179 are all" if wanted is None else f"{wanted} is"
-    raise ConfigError(f"--port: port {busy} taken by another program; name a free one")
-
-
-def _nnictl(action: str, experiment_id: str, folder: Path) -> str:
-    """The command line of NNI's for what this command does not do, with the web page kept on this machine."""
-    usual = Path("~/nni-experiments").expanduser()
-    directory = "" if folder == usual else f" --experiment_dir {shlex.quote(str(folder))}"
-    return f'NODE_OPTIONS="$(tuun-da node-options)" nnictl {action} {experiment_id}{directory}'
-
-
-def _write_recommended(journal: Any, experiment_id: str | None, output: str) -> bool:
-    """Print the recommendation and write the policy file; False where the search space holds no policy."""
-    from tuun_da.engines.export import recommend
-    from tuun_da.policy_format import describe
-
-    recommendation = recommend(journal, experiment=experiment_id)
-    trial, record = recommendation.trial, recommendation.record
-    n_scores = sum(t.value is not None and t.state.value == "succeeded" for t in journal.trials)
-    print(f"\nRecommended after {n_scores} complete trials: trial {trial.id}, which scored {trial.value:.4f}")
-    if record is None:
-        print(json.dumps(dict(recommendation.parameters), indent=2))
-        return False
-    print(describe(record.sub_policies))
-    for name, value in record.searched["other_parameters"].items():
-        print(f"{name}: {value}")
-    record.save(Path(output).resolve())  # through a link, not in its place
-    print(f"Written to {Path(output).resolve()}")
-    return True
-
-
-def _best(options: argparse.Namespace) -> int:
-    from tuun_da.search.history import read_journal
-
-    path = _find_journal(options.experiment)
-    _check_output(options.output)
-    folder = path.parent.parent
-    _write_recommended(read_journal(path), folder.name if path.parent.name == "checkpoint" else None, options.output)
-    return 0
-
-
-def _find_journal(name: str) -> Path:
-    candidates = (
-        Path(name),
-        Path(name, "checkpoint", "journal.jsonl"),
-        Path("~/nni-experiments").expanduser() / name / "checkpoint" / "journal.jsonl",
-    )
-    for path in candidates:
-        if path.is_file():
-            return path
-    raise ConfigError(f"experiment {name!r} has no journal; looked for {', '.join(map(str, candidates))}")
-
-
-def _check_output(output: str, option: str = "--output") -> None:
-    """A search of hours must not fail at its last step."""
-    path = Path(output).resolve()
-    usable = not path.exists() or path.is_file()
-    if not usable or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise ConfigError(f"{option} must be a file in a folder that can be written, got {output!r}")
-
-
-def _confirm(options: argparse.Namespace) -> int:
-    from tuun_da.data_files import write_atomically
-    from tuun_da.engines.confirm import confirm
-    from tuun_da.engines.progress_bar import ProgressBar
-    from tuun_da.policy_format import PolicyRecord
-
-    record = PolicyRecord.load(options.policy)
-    output = options.output or _confirmation_path(options.policy)
-    _check_output(output)
-    if Path(output).resolve() == Path(options.policy).resolve():
-        raise ConfigError(f"--output must be another file than the policy, got {output!r}")
-    with contextlib.closing(ProgressBar()) as bar:
-        result = confirm(
-            record,
-            baselines=_baselines(options),
-            n_seeds=options.seeds,
-            workers=options.workers,
-            device=options.device,
-            overrides={
-                name: getattr(options, name) for name in ("model", "data_dir") if getattr(options, name) is not None
-            },
-            on_progress=lambda done, total: bar.show("Confirming on the test images", done, total, "trainings"),
-        )
-    print(result.to_text())
-    write_atomically(Path(output).resolve(), json.dumps(result.to_dict(), indent=2) + "\n")
-    print(f"Written to {Path(output).resolve()}")
-    return 0
-
-
-def _confirmation_path(policy: str) -> str:
-    return str(Path(policy).with_suffix(".confirmation.json"))
-
-
-def _baselines(options: argparse.Namespace) -> list[str]:
-    return _names(options.baselines)
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _probe(options: argparse.Namespace) -> int:
-    from tuun_da.training.checks import check_device
-
-    train_config, data_config = configs_from_options(options)
-    check_device(options.device)
-    output = Path(options.output).resolve()
-    picture = Path(options.picture or Path(options.output).with_suffix(".png")).resolve()
-    _check_output(options.output)
-    _check_output(str(picture), "--picture")
-    if picture == output:
-        raise ConfigError(f"--picture must be another file than --output, got {options.output!r}")
-    types = _types_to_probe(options)
-
-    # Only now what takes seconds to import.
-    from tuun_da.engines.progress_bar import ProgressBar
-    from tuun_da.report.probe_picture import check_picture_path, save_probe_picture
-    from tuun_da.training.datasets import load_splits
-    from tuun_da.training.device import pick_device, set_threads
-    from tuun_da.training.probe import measure_probe
-
-    check_picture_path(picture)
-    set_threads(options.threads)
-    splits = load_splits(data_config)
-    print(splits.describe(), flush=True)
-    units = {"training": "epochs", "measuring": "settings"}
-    with (
-        pick_device(options.device, trials_per_gpu=options.trials_per_gpu) as device,
-        contextlib.closing(ProgressBar()) as bar,
-    ):
-        record = measure_probe(
-            train_config,
-            splits,
-            device,
-            lambda stage, done, total: bar.show(stage.capitalize(), done, total, units[stage]),
-            types=types,
-        )
-    settings = {**record.about["settings"], "data": data_config.to_dict()}
-    record = replace(record, about={**record.about, "settings": settings})
-    record.save(output)  # resolved: through a link, not in its place
-    save_probe_picture(record, picture)
-    print(f"Accuracy on {record.about['probed_images']} validation images as they are: {record.baseline[0]:.2%}")
-    print(f"Written to {output} and {picture}")
-    return 0
-
-
-def _export(options: argparse.Namespace) -> int:
-    from tuun_da.augment.export import is_exported_file, policy_code
-    from tuun_da.data_files import write_atomically
-    from tuun_da.policy_format import PolicyRecord
-
-    record = PolicyRecord.load(options.policy)
-    _check_output(options.output)
-    output = Path(options.output).resolve()
-    if output.exists() and not is_exported_file(output):
-        raise ConfigError(f"--output is there already, and this command did not write it: {options.output!r}")
-    write_atomically(output, policy_code(record, options.to))
-    if record.per == "batch":
-        print("This policy draws one sub-policy for each mini-batch; the file draws one for each image.")
-    print(f"Written to {output}")
-    return 0
-
-
-def _types_to_probe(options: argparse.Namespace) -> tuple[str, ...]:
-    from tuun_da.space_file import checked_types, read_space
-
-    if options.types is not None:
-        return checked_types(_names(options.types))
-    if options.space is None:
-        return PUBLISHED_TYPES
-    from tuun_da.search.policy_space import find_policy
-    from tuun_da.search.space import SearchSpace
-
-    layout = find_policy(SearchSpace.from_nni(read_space(options.space)))
-    if layout is None:
-        raise ConfigError(f"--space must be a search space with a policy in it, got {options.space!r}")
-    return layout.types
-
-
-def _space(options: argparse.Namespace) -> int:
-    from tuun_da.data_files import write_atomically
-    from tuun_da.space_file import checked_types, policy_space, space_text, types_of_categories
-
-    types = PUBLISHED_TYPES
-    if options.categories is not None:
-        types = types_of_categories(_names(options.categories))
-    elif options.types is not None:
-        types = checked_types(_names(options.types))
-    space = policy_space(
-        types,
-        sub_policies=options.sub_policies,
-        operations=options.operations,
-        probabilities=not options.no_probabilities,
-    )
-    _check_output(options.output)
-    output = Path(options.output).resolve()
-    write_atomically(output, space_text(space))
-    print(f"{len(space)} parameters, {len(types)} operation types: {', '.join(types)}")
-    print(f"Written to {output}")
-    return 0
-
-
-def _show(options: argparse.Namespace) -> int:
-    from tuun_da.policy_format import PolicyRecord
-
-    record = PolicyRecord.load(options.policy)
-    _check_output(options.output)
-
-    # Only now what takes seconds to import.
-    from tuun_da.report.contact_sheet import check_sheet_path, save_contact_sheet, searched_size
-    from tuun_da.training.shown_images import read_shown_images
-
-    check_sheet_path(options.output)
-    images = read_shown_images(options.images, options.columns, image_size=searched_size(record))
-    output = Path(options.output).resolve()
-    save_contact_sheet(record, images, output, rows=options.rows, seed=options.seed, title=Path(options.policy).name)
-    print(f"Written to {output}")
-    return 0
-
-
-def _init(options: argparse.Namespace) -> int:
-    from tuun_da.starter import starter_files
-
-    folder = Path(options.folder)
-    files = starter_files()
-    taken = [name for name in files if (folder / name).exists()]
-    if taken:
-        raise ConfigError(f"{folder / taken[0]} is there already; nothing was written")
-    for name, source in files.items():
-        target = folder / name
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
-        except OSError as error:
-            raise ConfigError(f"{target} cannot be written: {error.strerror}") from None
-        print(target)
-    print("Start with: tuun-da search --config nni_configs/digits.yml --confirm")
-    return 0
-
-
-def _node_options(options: argparse.Namespace) -> int:
-    from tuun_da.engines.loopback import loopback_node_options
-
-    print(loopback_node_options(os.environ.get("NODE_OPTIONS", "")))
-    return 0
 
 
 if __name__ == "__main__":

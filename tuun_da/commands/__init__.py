@@ -1,0 +1,1 @@
+"""What each command of ``tuun-da`` does, once its options are read."""
