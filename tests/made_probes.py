@@ -19,4 +19,4 @@ def made_probe(
         name: tuple(tuple(rng.normal(0, 0.1, 4).tolist()) for _ in (magnitudes if row.has_magnitude else (0.0,)))
         for name, row in OPERATION_TYPES.items()
     }
-    return ProbeRecord(magnitudes, (0.9, 0.3, 0.2, 0.0), effects, about)
+    return ProbeRecord(magnitudes, (0.5, 0.3, 0.2, 0.0), effects, about)

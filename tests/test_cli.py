@@ -166,6 +166,21 @@ def test_a_port_that_is_taken_is_a_mistake(run):
     assert f"port {port} is taken" in errors
 
 
+def test_a_surrogate_that_cannot_be_compiled_is_told_before_nni_starts(run, here, monkeypatch):
+    monkeypatch.setattr("tuun_da.engines.nni_experiment.running", lambda *_, **__: 1 / 0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here / "cache"))
+    monkeypatch.setenv("CXX", "false")
+    assert run("init", "mine")[0] == 0
+    config = here / "mine" / "nni_configs" / "digits.yml"
+    text = config.read_text()
+    assert "surrogate: gp" in text
+    config.write_text(text.replace("surrogate: gp", "surrogate: stan_gp"))
+    code, _, errors = run("search", "--config", config)
+    assert code == EXIT_MISTAKE
+    assert "while compiling gp.stan" in errors
+    assert "the surrogate `gp` is the same model" in errors
+
+
 def test_an_experiment_without_a_score_is_a_failure(run, here):
     for name, state in (("empty", None), ("stopped", TrialState.STOPPED)):
         write_journal(here / name, values=() if state is None else (1.0,), state=state)

@@ -42,7 +42,7 @@ def test_the_file_is_the_documented_format() -> None:
     assert CONTENT["version"] == 1
     assert CONTENT["magnitudes"] == [0.0, 0.25, 0.5, 0.75, 1.0]
     assert CONTENT["measures"] == ["accuracy", "cross_entropy", "entropy", "pixel_distance"] == list(MEASURES)
-    assert CONTENT["baseline"] == [0.9, 0.3, 0.2, 0.0]
+    assert CONTENT["baseline"] == [0.5, 0.3, 0.2, 0.0]
     assert list(CONTENT["effects"]) == list(OPERATION_TYPES)
     rows = {name: len(effects) for name, effects in CONTENT["effects"].items()}
     assert {name for name, number in rows.items() if number == 1} == {"autocontrast", "equalize", "invert"}
@@ -52,7 +52,7 @@ def test_the_file_is_the_documented_format() -> None:
 
 def test_a_measure_is_baseline_and_effect_together() -> None:
     left = PROBE.measured("accuracy")
-    assert left["invert"] == (0.9 + PROBE.effects["invert"][0][0],)
+    assert left["invert"] == (0.5 + PROBE.effects["invert"][0][0],)
     assert PROBE.measured("entropy")["rotate"][3] == 0.2 + PROBE.effects["rotate"][3][2]
 
 
@@ -86,6 +86,13 @@ ROWS = CONTENT["effects"]["rotate"]
         (changed_effects("rotate", [*ROWS[:4], "four"]), "effects of rotate must be a list of numbers, got 'four'"),
         (changed_effects("rotate", [*ROWS[:4], [10**400, 0, 0, 0]]), "effects of rotate must be numbers from"),
         (changed_effects("rotate", [*ROWS[:4], [1e300, 0, 0, 0]]), r"from -1e\+06 to 1e\+06, got 1e\+300"),
+        ({"baseline": [-1, 0.3, 0.2, 0.0]}, r"accuracy of baseline must lie in \[0, 1\], got -1"),
+        ({"baseline": [1.5, 0.3, 0.2, 0.0]}, r"accuracy of baseline must lie in \[0, 1\], got 1.5"),
+        (changed_effects("invert", [[-0.75, 0, 0, 0]]), r"accuracy of baseline and effects of invert, .*got -0.25"),
+        (
+            changed_effects("rotate", [*ROWS[:4], [1, 0, 0, 0]]),
+            r"accuracy of baseline and effects of rotate, .*got 1.5",
+        ),
         ({"about": []}, r"about must be a mapping, got \[\]"),
     ],
     ids=lambda value: str(value)[:40],
@@ -93,6 +100,13 @@ ROWS = CONTENT["effects"]["rotate"]
 def test_files_are_checked(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ProbeError, match=f"^the file.*{message}"):
         ProbeRecord.from_json(json.dumps({**CONTENT, **change}), source="the file")
+
+
+def test_an_accuracy_may_miss_its_bounds_by_rounding() -> None:
+    effects = {**PROBE.effects, "invert": ((0.1 - 0.7 - 1e-17, 0.0, 0.0, 0.0),), "equalize": ((0.4 + 1e-12, 0, 0, 0),)}
+    probe = ProbeRecord(PROBE.magnitudes, (0.6, 0.3, 0.2, 0.0), {**effects, "rotate": ((0.0, 0.0, 0.0, 0.0),) * 5})
+    assert probe.measured("accuracy")["invert"][0] == pytest.approx(0)
+    assert probe.measured("accuracy")["equalize"][0] > 1
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])

@@ -170,6 +170,7 @@ def _confirm_options(parser: argparse.ArgumentParser) -> None:
 
 def _search(options: argparse.Namespace) -> int:
     from tuun_da.engines.nni_config import read_config
+    from tuun_da.search.surrogate import prepare_surrogate
 
     config = read_config(options.config)
     _check_output(options.output)
@@ -181,6 +182,7 @@ def _search(options: argparse.Namespace) -> int:
         check_device(options.device)
         _check_output(_confirmation_path(options.output))
     port = _free_port(options.port)
+    prepare_surrogate(config.settings.surrogate)  # before NNI starts, whose first trial is not waited for that long
 
     from tuun_da.engines.nni_experiment import running
     from tuun_da.engines.progress import ProgressLine

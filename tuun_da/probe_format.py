@@ -27,6 +27,7 @@ MEASURES = ("accuracy", "cross_entropy", "entropy", "pixel_distance")
 """Accuracy, a share in [0, 1]; cross-entropy and entropy of the prediction, in nats; mean absolute difference of the
 pixels, scaled to [0, 1]. Each is a mean over the images."""
 MAX_MAGNITUDES = 100
+ROUNDING = 1e-6  # of a share that is a baseline and a difference
 LARGEST = 1e6  # of a measure, in size: sums and squares of features must stay finite
 
 
@@ -68,6 +69,10 @@ class ProbeRecord:
                 raise ProbeError(f"effects of {name} must have {wanted} rows, one for {per}; got {got}")
             effects[name] = tuple(_measures(f"effects of {name}", values) for values in rows)
         object.__setattr__(self, "effects", MappingProxyType(effects))
+        _check_accuracy("baseline", self.baseline[0])
+        for name, values in self.measured("accuracy").items():
+            for value in values:
+                _check_accuracy(f"baseline and effects of {name}, together", value)
         if not isinstance(self.about, Mapping):
             raise ProbeError(f"about must be a mapping, got {self.about!r}")
 
@@ -133,3 +138,8 @@ def _measures(name: str, values: object) -> tuple[float, ...]:
     if len(numbers) != len(MEASURES):
         raise ProbeError(f"{name} must be {len(MEASURES)} numbers ({', '.join(MEASURES)}), got {len(numbers)}")
     return numbers
+
+
+def _check_accuracy(name: str, value: float) -> None:
+    if not -ROUNDING <= value <= 1 + ROUNDING:
+        raise ProbeError(f"accuracy of {name} must lie in [0, 1], got {value:g}")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from made_probes import made_probe
 from nni_simulation import SPACE
 
 from tuun_da.engines.export import recommend
+from tuun_da.engines.known import KNOWN
 from tuun_da.errors import ExperimentError, TuunDaError
 from tuun_da.operations import Operation
 from tuun_da.policy_format import PolicyRecord
@@ -71,6 +73,33 @@ def test_the_file_says_what_was_found_and_how_it_was_trained(tmp_path):
     assert (searched["experiment"], searched["dataset"], searched["image_size"]) == ("abc", "digits", 8)
     assert searched["settings"] == TRAINING
     assert searched["search"] == SETTINGS
+
+
+def test_the_file_does_not_grow_with_what_the_search_knew_before(tmp_path):
+    earlier = [[point(m / 1000, "invert", z=0.5), m / 7] for m in range(60)]
+    probe = made_probe().to_json()
+    sizes = []
+    for known in ({}, {KNOWN: {"probe": probe, "initial": [], "warm_start": [["old.jsonl", earlier]]}}):
+        record = recommend(journal_of(hill(0.6), warm_start=["old.jsonl"], **known)).record
+        record.save(tmp_path / "p.json")
+        sizes.append((tmp_path / "p.json").stat().st_size)
+        assert record.searched["search"] == {**SETTINGS, "warm_start": ["old.jsonl"]}
+    assert sizes[0] == sizes[1] < 2000
+
+
+@pytest.mark.parametrize("compiler", ["false", "no_such_command"])
+def test_a_journal_of_stan_gp_needs_no_compiler_to_be_looked_at(tmp_path, monkeypatch, caplog, compiler):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("CXX", compiler)
+    if compiler != "false":
+        monkeypatch.setenv("PATH", "")
+    expected = recommend(journal_of(hill(0.6)))
+    assert "recommended_by" not in expected.record.searched
+    found = recommend(journal_of(hill(0.6), surrogate="stan_gp"))
+    assert found.parameters == expected.parameters
+    assert found.record.searched["search"]["surrogate"] == "stan_gp"
+    assert found.record.searched["recommended_by"] == "gp"
+    assert "gp recommends in place of stan_gp, which cannot run here: surrogate stan_gp" in caplog.text
 
 
 def test_of_a_joint_space_the_policy_is_a_policy_and_the_rest_is_beside_it():

@@ -8,7 +8,7 @@ import pytest
 from made_probes import made_probe
 from nni_simulation import SPACE
 
-from tuun_da.engines.known import optimizer_arguments, read_known
+from tuun_da.engines.known import check_known, optimizer_arguments, read_known
 from tuun_da.errors import ConfigError, SearchSpaceError
 from tuun_da.known_policies import KNOWN_POLICIES
 from tuun_da.operations import OPERATION_TYPES, Operation, SubPolicy
@@ -150,6 +150,26 @@ def test_what_cannot_be_read_is_named(files, arguments, message):
 def test_a_policy_that_is_none_of_the_space_is_an_error_of_the_space():
     with pytest.raises(SearchSpaceError, match="initial policy etp has sub-policies of 2 operations"):
         optimizer_arguments(read_known(None, ["etp"], []), SearchSpace.from_nni(SPACE))
+
+
+def test_what_would_have_no_effect_is_refused(files):
+    beside = SearchSpace.from_nni(SPACE | {"lr": UNIT})
+    general = SearchSpace.from_nni({"x": UNIT})
+    probe = read_known("probe.json", [], [], folders=[files])
+    check_known(probe, PAIRS)
+    with pytest.raises(ConfigError, match="probe: the search space has no policy"):
+        check_known(probe, general)
+    write_journal(files / "enough", [0.1, 0.2, 0.3, 0.4, 0.5])
+    enough, few = (read_known(None, [], [name], folders=[files]) for name in ("enough", "journal.jsonl"))
+    check_known(enough, SearchSpace.from_nni(SPACE))
+    check_known(enough, beside)  # what the earlier experiment did not have stands at the middle
+    for known, space, message in [
+        (few, beside, "warm_start: 'journal.jsonl' has 3 finished trials, of which 3 fit .*; at least 5 are wanted"),
+        (enough, general, "warm_start: 'enough' has 5 finished trials, of which 0 fit this search space"),
+        (read_known(None, [], ["enough", "journal.jsonl"], folders=[files]), beside, "'journal.jsonl' has 3"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            check_known(known, space)
 
 
 def test_a_folder_without_a_journal_is_named(tmp_path):

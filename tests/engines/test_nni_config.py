@@ -218,14 +218,18 @@ def test_files_of_the_tuner_are_looked_for_in_its_code_directory_only(write, tmp
     assert (config.settings.probe, config.settings.initial) == ("probe.json", ["etp"])
     with pytest.raises(ConfigError, match=r"tuner.classArgs: probe: 'stray.json' cannot be used"):
         read_config(write(**tuner(codeDirectory="code", classArgs={"probe": "stray.json"})))
-    assert read_config(write(**tuner(classArgs={"probe": str(elsewhere / "stray.json")}))).settings.probe
+    whole = tuner(classArgs={"probe": str(elsewhere / "stray.json")})
+    assert read_config(write(**policies, **whole)).settings.probe
+    with pytest.raises(ConfigError, match=r"tuner.classArgs: probe: the search space has no policy"):
+        read_config(write(**whole))
 
 
 def test_a_registered_tuner_has_no_code_directory_so_the_whole_path_is_needed(write, tmp_path, monkeypatch):
     made_probe().save(tmp_path / "probe.json")
     monkeypatch.chdir(tmp_path)
+    space = json.loads((REPOSITORY / "search_spaces" / "tuun.json").read_text())
     for probe in ("probe.json", str(tmp_path / "probe.json")):
-        path = write(tuner={"name": "Tuun", "classArgs": {"probe": probe}})
+        path = write(searchSpace=space, tuner={"name": "Tuun", "classArgs": {"probe": probe}})
         if probe == "probe.json":
             with pytest.raises(ConfigError, match=r"tuner.classArgs: probe: 'probe.json' .* whole path is needed"):
                 read_config(path)

@@ -470,7 +470,7 @@ def test_a_result_from_elsewhere_that_cannot_be_used_harms_no_other(nni, entry):
         ({"surrogate": ["gp"]}, "surrogate must"),
         ({"acquisition": "ei"}, "acquisition must be one of logei, ucb, pi, thompson; got 'ei'"),
         ({"acquisition": {}}, "acquisition must"),
-        ({"n_initial": 0}, "n_initial must be an integer of at least 1, got 0"),
+        ({"n_initial": 0}, "n_initial must be an integer from 1 to 10000, got 0"),
         ({"n_initial": "10"}, "n_initial must"),
         ({"n_initial": True}, "n_initial must"),
         ({"n_initial": 2.0}, "n_initial must"),
@@ -508,6 +508,18 @@ def test_a_file_that_is_not_there_ends_the_experiment_and_is_named(nni):
     with pytest.raises(NoMoreTrialError):
         one.start()
     assert "warm_start: 'nowhere' cannot be used" in (one.folder / ERROR_NAME).read_text()
+
+
+def test_a_compiler_that_fails_ends_the_experiment_before_its_first_trial(nni, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("CXX", "false")
+    one = nni(surrogate="stan_gp")
+    with pytest.raises(NoMoreTrialError):
+        one.start()
+    assert "while compiling gp.stan" in (one.folder / ERROR_NAME).read_text()
+    assert "the surrogate `gp` is the same model" in (one.folder / ERROR_NAME).read_text()
+    assert not (one.folder / JOURNAL_NAME).exists()
+    assert nni().start().bound  # with another surrogate the same folder does
 
 
 def test_seed_zero_is_a_seed(nni):

@@ -179,6 +179,30 @@ def test_an_interrupted_study_goes_on_as_an_uninterrupted_one(tmp_path, knowing,
     whole.journal.close()
 
 
+@pytest.mark.parametrize("n_initial", [2, 6])
+def test_it_does_so_though_a_suggestion_failed(tmp_path, monkeypatch, n_initial):
+    """The random point in its place counts as one that was asked for."""
+    settings = TunerSettings(seed=3, n_initial=n_initial)
+
+    def seven_trials(name, interrupted_at):
+        study = Study.open(tmp_path / name, PAIR, settings)
+        handed_out = []
+        for number in range(7):
+            if number == interrupted_at:
+                study.journal.close()
+                study = Study.open(tmp_path / name, PAIR, settings)
+            with monkeypatch.context() as patch:
+                if number == 3:
+                    patch.setattr(study._optimizer, "_suggest", lambda: 1 / 0)
+                handed_out += run(study, [0])
+        study.journal.close()
+        return handed_out
+
+    expected = seven_trials("whole", None)
+    assert len({json.dumps(parameters) for _, parameters in expected}) == 7
+    assert seven_trials("parts", 4) == seven_trials("more parts", 6) == expected
+
+
 def test_stopped_and_failed_trials_reach_the_optimizer_with_their_sign(tmp_path):
     study = Study.open(tmp_path / "j", SPACE, replace(SETTINGS, optimize_mode="minimize"))
     told = []
@@ -221,12 +245,30 @@ def test_the_journal_keeps_what_was_in_the_files_and_not_the_settings_of_the_nex
         ({"initial": ["nobody"]}, "initial: 'nobody' cannot be used"),
         ({"warm_start": ["missing"]}, "warm_start: 'missing' cannot be used"),
         ({"initial": ["etp"]}, "initial policy etp has sub-policies of 2 operations"),
+        (
+            {"warm_start": ["few"]},
+            "warm_start: 'few' has 3 finished trials, of which 3 fit this search space; at least 5",
+        ),
     ],
 )
 def test_files_that_cannot_be_used_are_told_before_a_journal_is_begun(tmp_path, changes, message):
+    with Journal.open(tmp_path / "few", space=SPACE, settings={}, versions={}) as few:
+        for number, parameters in enumerate(SearchSpace.from_nni(SPACE).sample(3, np.random.default_rng(0))):
+            few.record_finished(Trial(id=number, parameters=parameters, state=TrialState.SUCCEEDED, value=0.5))
     with pytest.raises(TuunDaError, match=message):
         Study.open(tmp_path / "j", SPACE, replace(SETTINGS, **changes), folders=[tmp_path])
     assert not (tmp_path / "j").exists()
+
+
+def test_what_has_no_effect_any_more_in_a_space_that_was_changed_stops_nothing(tmp_path, knowing):
+    study = Study.open(tmp_path / "j", PAIR, knowing, folders=[tmp_path])
+    other = PAIR | {"operation1_1": {"_type": "choice", "_value": ["randomCrop", "rotate"]}, "lr": UNIT}
+    study.change_space(other)
+    trial_id, parameters = study.ask()
+    finish(study, trial_id, parameters, value=0.5)
+    study.journal.close()
+    assert optimizer_from_journal(read_journal(tmp_path / "j")).recommend() == parameters
+    Study.open(tmp_path / "j", other, knowing, folders=[tmp_path]).journal.close()
 
 
 def test_a_journal_of_an_older_version_with_fewer_settings_goes_on(tmp_path):

@@ -216,6 +216,9 @@ def test_a_damaged_line_is_named(tmp_path, line, problem):
         ({"kind": "asked"}, "is not a journal of tuun_da"),
         ({"space": []}, "line 1: space must be an object"),
         ({"settings": None}, "line 1: settings must be an object"),
+        ({"settings": {"optimize_mode": "max"}}, "line 1: optimize_mode must be one of maximize, minimize; got 'max'"),
+        ({"settings": {"optimize_mode": ["minimize"]}}, "optimize_mode must be one of maximize, minimize; got ['mini"),
+        ({"settings": {"optimize_mode": None}}, "optimize_mode must be one of maximize, minimize; got None"),
     ],
 )
 def test_another_header_is_refused(tmp_path, change, problem):

@@ -151,7 +151,28 @@ def test_a_point_that_the_prior_never_draws_is_found_when_only_it_is_left():
     assert [space.decode(point)["q"] for point in points] == [-5.0, 0.0, 5.0]
     for i in range(3):
         rest = set(space.keys(np.delete(points, i, axis=0)))
-        np.testing.assert_array_equal(draw_new_point(space, np.random.default_rng(0), rest), points[i])
+        found = draw_new_point(space, np.random.default_rng(0), rest, space.keys)
+        np.testing.assert_array_equal(found, points[i])
+
+
+@pytest.mark.parametrize("name", ["n", "x"])
+def test_keys_decide_which_points_are_the_same_and_where_all_are_excluded_there_is_none(name):
+    """In a finite space and in an endless one."""
+    space = SearchSpace.from_nni({name: MIXED_JSON[name]})
+
+    def halves(points):
+        return [b"high" if point[0] > 0.5 else b"low" for point in points]
+
+    def search(excluded):
+        rng = np.random.default_rng(0)
+        return (
+            maximize(lambda x: x[:, 0], space, rng, parents=np.array([[0.9]]), excluded=excluded, keys=halves),
+            draw_new_point(space, rng, excluded, halves),
+        )
+
+    for point in search({b"high"}):
+        assert point[0] <= 0.5
+    assert search({b"high", b"low"}) == (None, None)
 
 
 @settings(max_examples=40, deadline=None)

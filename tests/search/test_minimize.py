@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from nni_spaces import MIXED_JSON, UNIT
 
@@ -64,6 +65,21 @@ def test_a_value_that_is_no_finite_number_is_a_failed_trial():
     assert all(trial.params["x"] <= 0 for trial in result.trials)
     with pytest.raises(TuunDaError, match="all 3 trials failed"):
         tuun_da.minimize(lambda params: math.inf, LINE, 3, seed=0)
+
+
+@pytest.mark.parametrize("kind", [float, np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_of_a_float_of_any_width_it_is_one(kind, number):
+    values = iter([kind(1.5), kind(number), kind(0.5), kind(-number)])
+    result = tuun_da.minimize(lambda params: next(values), LINE, 4, seed=0)
+    assert [(trial.id, trial.value) for trial in result.trials] == [(0, 1.5), (2, 0.5)]
+    assert result.n_failed == 2
+
+
+@pytest.mark.parametrize("given", [True, np.bool_(False), None, 1j, np.array([0.5])], ids=repr)
+def test_what_is_no_number_is_told(given):
+    with pytest.raises(TuunDaError, match="the function must return a number, got "):
+        tuun_da.minimize(lambda params: given, LINE, 3, seed=0)
 
 
 def test_bad_input_is_told():

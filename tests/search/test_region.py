@@ -11,8 +11,10 @@ import pytest
 from nni_spaces import policy_json
 from policy_spaces import SPACES, TYPES, layout_of, space_of
 
+from tuun_da.known_policies import KNOWN_POLICIES
 from tuun_da.operations import OPERATION_TYPES
 from tuun_da.search import suggest
+from tuun_da.search.initial_policies import settings_of_policy
 from tuun_da.search.knowledge import policy_inputs
 from tuun_da.search.optimizer import Optimizer
 from tuun_da.search.region import Region
@@ -21,8 +23,17 @@ from tuun_da.search.space import SearchSpace
 SPACE = SearchSpace.from_nni(policy_json())
 
 
-def region_of(space):
-    return Region(policy_inputs(space))
+NO_POINTS = np.empty((0, len(SPACE.columns)))
+
+
+def region_of(space, given=()):
+    points = np.array([space.encode(params) for params in given]).reshape(-1, len(space.columns))
+    return Region(policy_inputs(space), points)
+
+
+def known(name, space=SPACE):
+    """The policy of that name as parameters of the space."""
+    return settings_of_policy(space, name, KNOWN_POLICIES[name])[0]
 
 
 def single_type(kind, space=SPACE, strength=1.0):
@@ -54,24 +65,43 @@ def concentration(params):
 def test_nearly_all_random_policies_are_in_it_and_single_types_at_full_strength_are_not(name):
     space = space_of(name)
     region = region_of(space)
-    limit = region.limit(np.empty((0, len(space.columns))))
-    assert np.mean(region.contains(space.sample_points(1000, np.random.default_rng(9)), limit)) > 0.93
+    bounds = region.bounds(np.empty((0, len(space.columns))))
+    assert np.mean(region.contains(space.sample_points(1000, np.random.default_rng(9)), bounds)) > 0.93
     if name in ("30", "20"):
         strong = [kind for kind in TYPES if OPERATION_TYPES[kind].has_magnitude]
         corners = np.array([space.encode(single_type(kind, space)) for kind in strong])
-        assert not np.any(region.contains(corners, limit))
+        assert not np.any(region.contains(corners, bounds))
 
 
 def test_it_grows_with_what_proved_itself_and_never_shrinks():
     region = region_of(SPACE)
-    none = np.empty((0, len(SPACE.columns)))
     ordinary = SPACE.sample_points(3, np.random.default_rng(0))
     corner = SPACE.encode(single_type("rotate"))[None, :]
-    assert region.limit(none) <= region.limit(ordinary) < region.distances(corner)[0]
-    grown = region.limit(np.concatenate([ordinary, corner]))
-    assert grown > region.limit(none)
-    assert not region.contains(corner, region.limit(none))
+    none, some = region.bounds(NO_POINTS), region.bounds(ordinary)
+    assert none.limit <= some.limit < region.distances(corner)[0]
+    grown = region.bounds(np.concatenate([ordinary, corner]))
+    assert grown.limit > none.limit
+    assert not region.contains(corner, none)
     assert region.contains(corner, grown)
+
+
+@pytest.mark.parametrize("name", ["none", "etp"])
+def test_a_given_policy_that_proved_itself_opens_its_neighbourhood_and_no_corner(name):
+    """Crop and flip lie farther out than every policy of one type."""
+    region = region_of(SPACE, [known("none"), known("etp")])
+    point = SPACE.encode(known(name))[None, :]
+    corners = np.array([SPACE.encode(single_type(kind)) for kind in TYPES])
+    assert name == "none" or np.all(region.distances(corners) < 1.1 * region.distances(point))
+    bounds = region.bounds(np.concatenate([SPACE.sample_points(2, np.random.default_rng(0)), point]))
+    assert not np.any(region.contains(corners, bounds))
+    assert region.contains(point, bounds)
+    changed = np.array([SPACE.encode(known(name) | {"operation3_1": kind, "prob3_1": 0.5}) for kind in TYPES])
+    assert np.all(region.contains(changed, bounds))
+    assert not np.any(region.contains(changed, region.bounds(NO_POINTS)))
+    # what was found in that neighbourhood, which the given policy opened, opens no more
+    assert region.bounds(changed).limit == region.bounds(NO_POINTS).limit
+    assert not np.any(region.contains(corners, region.bounds(changed)))
+    assert region.contains(point, region.bounds(changed))
 
 
 def test_parameters_beside_the_policy_have_no_part_in_it():
@@ -118,6 +148,28 @@ def test_the_search_does_not_fall_into_the_trap():
     assert np.mean([rewards for _, rewards in found]) > np.mean(random)
 
 
+@pytest.mark.parametrize("acquisition", ["logei", "ucb"])
+def test_nor_does_it_when_crop_and_flip_are_given_and_are_the_best(acquisition):
+    def value(params):
+        shares = shares_of_types(params)
+        crop_and_flip = shares[TYPES.index("randomCrop")] + shares[TYPES.index("randomHorizontalFlip")]
+        return 0.5 * crop_and_flip - 2 * max(np.max(others(shares)) - 0.5, 0.0)
+
+    def others(shares):
+        return [share for kind, share in zip(TYPES, shares, strict=True) if kind not in known_types]
+
+    known_types = ("randomCrop", "randomHorizontalFlip")
+
+    optimizer = Optimizer(SPACE, seed=0, acquisition=acquisition, initial=[known("none"), known("etp")])
+    asked = []
+    for id in range(30):
+        asked.append(optimizer.ask(id))
+        optimizer.tell(id, value(asked[-1]))
+    proposed = asked[10:]
+    assert max(np.max(others(shares_of_types(params))) for params in proposed) < 0.8
+    assert np.mean([value(params) for params in proposed]) > np.mean([value(params) for params in asked[2:10]]) + 0.1
+
+
 def test_without_the_region_an_optimistic_search_does(monkeypatch):
     def first_steps():
         """Of four searches."""
@@ -126,7 +178,7 @@ def test_without_the_region_an_optimistic_search_does(monkeypatch):
         return region_of(SPACE).distances(points), [rewards for _, rewards in found]
 
     kept, kept_rewards = first_steps()
-    monkeypatch.setattr(suggest.Region, "limit", lambda *_: np.inf)
+    monkeypatch.setattr(suggest.Region, "contains", lambda _, points, bounds: np.ones(len(points), dtype=bool))
     free, free_rewards = first_steps()
     assert np.mean(free) > 1.1 * np.mean(kept)
     assert np.mean(free_rewards) < np.mean(kept_rewards) - 0.1
@@ -135,12 +187,8 @@ def test_without_the_region_an_optimistic_search_does(monkeypatch):
 
 def test_what_proved_itself_outside_of_the_region_is_searched_around():
     """A known policy of one type is not given up because no random one is like it."""
-    known = single_type("rotate", strength=0.8)
-    optimizer = Optimizer(SPACE, n_initial=6, seed=0, initial=[known])
-    limits, contains = [], Region.contains
-    optimizer._suggester._region.contains = lambda points, limit: (
-        limits.append(limit) or contains(optimizer._suggester._region, points, limit)
-    )
+    given = single_type("rotate", strength=0.8)
+    optimizer = Optimizer(SPACE, n_initial=6, seed=0, initial=[given])
 
     def value(params):
         return shares_of_types(params)[TYPES.index("rotate")]
@@ -150,6 +198,7 @@ def test_what_proved_itself_outside_of_the_region_is_searched_around():
         asked.append(optimizer.ask(id))
         optimizer.tell(id, value(asked[-1]))
     region = region_of(SPACE)
-    assert asked[0] == known
-    assert min(limits) > region.distances(SPACE.encode(known)[None, :])[0] > region.limit(np.empty((0, 30)))
+    assert asked[0] == given
+    proposed = np.array([SPACE.encode(params) for params in asked[6:]])
+    assert not np.any(region.contains(proposed, region.bounds(NO_POINTS)))
     assert np.mean([value(params) for params in asked[6:]]) > 0.3

@@ -272,8 +272,9 @@ def test_a_cache_folder_that_cannot_be_written_is_named(monkeypatch, tmp_path):
 def test_a_compiler_that_fails_is_told_and_leaves_nothing(monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("CXX", "false")
-    with pytest.raises(TuunDaError, match=r"(?s)exit code 1 while compiling gp\.stan; its last words:.*false"):
+    with pytest.raises(TuunDaError, match=r"(?s)exit code 1 while compiling gp\.stan; its last words:.*false") as told:
         compile_program()
+    assert str(told.value).endswith("the surrogate `gp` is the same model and needs neither pystan nor a compiler")
     assert not compiled_path().exists()
     assert "compiling gp.stan, which takes a minute" in caplog.text
 

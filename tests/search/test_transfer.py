@@ -132,6 +132,49 @@ def test_a_policy_space_without_probabilities_teaches_one_with_them():
     assert believed > 0.1
 
 
+def test_of_a_policy_space_with_probabilities_one_without_learns_what_always_happens_only():
+    """An operation that never happens must not become one that always does."""
+    old, new = space_of("30"), SearchSpace.from_nni(policy_json(prob=False))
+    rng = np.random.default_rng(0)
+    never, always = (
+        [params | {name: share for name in params if name.startswith("prob")} for params in old.sample(6, rng)]
+        for share in (0.0, 1.0)
+    )
+    some = always[0] | {"prob4_2": 0.99}
+    # the best is to do nothing, so what is learned must not be the types that did it
+    points, values = fitting_trials(new, EarlierExperiment("e", [*never, some, *always], range(13)))
+    assert list(values) == [7, 8, 9, 10, 11, 12]
+    expected = [{name: params[name] for name in new.decode(points[0])} for params in always]
+    assert [new.decode(point) for point in points] == expected
+    assert not trends_of(new, [EarlierExperiment("e", never, [1.0] * 6)], None, rng).trends
+
+
+def test_probabilities_of_sub_policies_that_are_left_out_play_no_part():
+    old, new = space_of("30"), SearchSpace.from_nni(policy_json(1, 2, prob=False))
+    [params] = old.sample(1, np.random.default_rng(0))
+    params |= {"prob1_1": 1.0, "prob1_2": 1}
+    assert len(fitting_trials(new, EarlierExperiment("e", [params], [0.5]))[0]) == 1
+
+
+def test_an_experiment_on_policies_teaches_one_with_parameters_beside_them():
+    """Nothing is known of these, so they stand at the middle of their prior."""
+    old = SearchSpace.from_nni(policy_json(2, 2))
+    new = space_of("with others")
+    earlier = experiment(old, geometry, n=40)
+    points, values = fitting_trials(new, earlier)
+    assert list(values) == earlier.values
+    settings = [new.decode(point) for point in points]
+    for params, of_policy in zip(settings, earlier.params, strict=True):
+        assert {name: params[name] for name in of_policy} == of_policy
+    assert [params["lr"] for params in settings] == pytest.approx([1e-2] * 40)
+    transfer = trends_of(new, [earlier], None, np.random.default_rng(0))
+    [trend], [best] = transfer.trends, transfer.recommended
+    assert any(np.array_equal(best, point) for point in points)
+    fresh = new.sample(200, np.random.default_rng(1))
+    expected = trend(np.array([new.encode(params) for params in fresh]))
+    assert np.corrcoef(expected, [geometry(params) for params in fresh])[0, 1] > 0.4
+
+
 def test_parameters_that_the_new_space_does_not_have_are_left_out():
     space = SearchSpace.from_nni({"a": UNIT, "kind": MIXED_JSON["kind"]})
     earlier = EarlierExperiment("e", [{"a": 0.25, "kind": "b", "lr": 0.1, "nested": {"_name": "x"}}] * 6, range(6))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tuun_da import __version__
+from tuun_da.engines.known import KNOWN
 from tuun_da.engines.replay import best_trial, optimizer_from_journal
-from tuun_da.errors import ExperimentError
+from tuun_da.errors import ExperimentError, TuunDaError
 from tuun_da.policy_format import PolicyRecord, split_parameters, sub_policies_from_parameters
 from tuun_da.search.history import JournalContent, Trial, TrialState
+
+_logger = logging.getLogger(__name__)
+
+NEEDS_COMPILER, STANDS_IN = "stan_gp", "gp"
 
 
 @dataclass(frozen=True)
@@ -25,11 +31,20 @@ class Recommendation:
 def recommend(content: JournalContent, *, experiment: str | None = None) -> Recommendation:
     """The trial with the best mean under the surrogate: the luckiest one flatters. Raises ExperimentError.
 
-    Stopped and failed trials are never recommended.
+    Stopped and failed trials are never recommended. Where ``stan_gp`` cannot run, ``gp``, the same model, stands in.
     """
     if best_trial(content) is None:
         raise ExperimentError("no trial has come to a score yet, so there is nothing to recommend")
-    parameters = optimizer_from_journal(content).recommend()
+    stands_in = False
+    try:
+        parameters = optimizer_from_journal(content).recommend()
+    except TuunDaError as error:
+        if content.settings.get("surrogate") != NEEDS_COMPILER:
+            raise
+        other = replace(content, settings={**content.settings, "surrogate": STANDS_IN})
+        parameters = optimizer_from_journal(other).recommend()
+        _logger.warning("%s recommends in place of %s, which cannot run here: %s", STANDS_IN, NEEDS_COMPILER, error)
+        stands_in = True
     trial = next(
         trial
         for trial in reversed(content.trials)
@@ -48,10 +63,12 @@ def recommend(content: JournalContent, *, experiment: str | None = None) -> Reco
         "dataset": _mapping(settings.get("data")).get("data"),
         "image_size": settings.get("image_size"),
         "other_parameters": others,
-        "search": dict(content.settings),
+        "search": {name: value for name, value in content.settings.items() if name != KNOWN},
         "settings": settings,
         "tuun_da": __version__,
     }
+    if stands_in:
+        searched["recommended_by"] = STANDS_IN
     return Recommendation(
         parameters, trial, PolicyRecord(sub_policies_from_parameters(policy_parameters), searched=searched)
     )

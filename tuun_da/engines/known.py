@@ -17,8 +17,9 @@ from tuun_da.policy_format import PolicyRecord
 from tuun_da.probe_format import ProbeRecord
 from tuun_da.search.history import TrialState, read_journal
 from tuun_da.search.initial_policies import settings_of_policy
+from tuun_da.search.policy_space import find_policy
 from tuun_da.search.space import SearchSpace
-from tuun_da.search.transfer import EarlierExperiment
+from tuun_da.search.transfer import FEWEST, EarlierExperiment, fitting_trials
 
 KNOWN = "known"
 """The key of the journal's settings under which it is kept."""
@@ -50,7 +51,7 @@ def optimizer_arguments(known: Mapping[str, Any], space: SearchSpace) -> dict[st
     arguments: dict[str, Any] = {}
     if "probe" in known:
         arguments["probe"] = ProbeRecord.from_json(known["probe"])
-    initial = []
+    initial: list[dict[str, Any]] = []
     for name, lists in known.get("initial", ()):
         sub_policies = [SubPolicy(tuple(Operation(*operation) for operation in operations)) for operations in lists]
         initial += settings_of_policy(space, name, sub_policies)
@@ -59,6 +60,23 @@ def optimizer_arguments(known: Mapping[str, Any], space: SearchSpace) -> dict[st
         for name, trials in known.get("warm_start", ())
     ]
     return arguments | {"initial": initial, "earlier": earlier}
+
+
+def check_known(known: Mapping[str, Any], space: SearchSpace) -> None:
+    """Raises ConfigError for what would have no effect in ``space``, SearchSpaceError for policies that do not fit.
+
+    An experiment that goes on is not asked this: its space may have changed.
+    """
+    arguments = optimizer_arguments(known, space)
+    if "probe" in arguments and find_policy(space) is None:
+        raise ConfigError("probe: the search space has no policy, so a probe says nothing of it")
+    for experiment in arguments["earlier"]:
+        fitting = len(fitting_trials(space, experiment)[0])
+        if fitting < FEWEST:
+            raise ConfigError(
+                f"warm_start: {experiment.name!r} has {len(experiment.params)} finished trials, of which {fitting} fit "
+                f"this search space; at least {FEWEST} are wanted"
+            )
 
 
 def _read(argument: str, name: str, folders: Sequence[Path], read: Callable[[str], T]) -> T:

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from tuun_da.engines.known import optimizer_arguments, read_known
+from tuun_da.engines.known import check_known, read_known
 from tuun_da.engines.tuner_settings import TunerSettings
 from tuun_da.errors import ConfigError, SearchSpaceError
 from tuun_da.policy_format import TRIAL_ID_KEY
@@ -264,7 +264,7 @@ def _read_tuner(path: Path, content: Mapping[str, Any], space: Mapping[str, Any]
         settings = TunerSettings.from_arguments(arguments)
         known = read_known(settings.probe, settings.initial, settings.warm_start, folders=folders)
         if space:
-            optimizer_arguments(known, SearchSpace.from_nni(space))
+            check_known(known, SearchSpace.from_nni(space))
         return settings
     except (ConfigError, SearchSpaceError) as error:
         raise ConfigError(f"{path}: tuner.classArgs: {error}") from None

@@ -19,13 +19,14 @@ import numpy as np
 
 from tuun_da import __version__
 from tuun_da.engines.echo import Echo
-from tuun_da.engines.known import KNOWN, optimizer_arguments, read_known
+from tuun_da.engines.known import KNOWN, check_known, read_known
 from tuun_da.engines.replay import optimizer_from_journal, tell_trial
 from tuun_da.engines.tuner_settings import TunerSettings
 from tuun_da.errors import JournalError, SearchSpaceError
 from tuun_da.search.history import Journal, Trial, TrialState
 from tuun_da.search.policy_space import find_policy
 from tuun_da.search.space import SearchSpace
+from tuun_da.search.surrogate import prepare_surrogate
 
 _logger = logging.getLogger(__name__)
 
@@ -61,7 +62,8 @@ class Study:
         """Begin a study whose journal is at ``path`` (None: in memory), or go on with the one that is there.
 
         Raises SearchSpaceError for a space that cannot be used (also where sub-policies do not line up), JournalError
-        for a journal that is not this experiment's, ConfigError for a file of the settings that cannot be used.
+        for a journal that is not this experiment's, ConfigError for a file of the settings that cannot be used or would
+        have no effect, TuunDaError where the surrogate cannot be compiled.
         Relative names of those files are looked for in ``folders``; when the study goes on, the journal has what was in
         them. Of a seed that is None the journal keeps what was drawn.
         """
@@ -72,8 +74,9 @@ class Study:
         begins = path is None or not path.exists() or path.stat().st_size == 0
         if begins:
             known = read_known(settings.probe, settings.initial, settings.warm_start, folders=folders)
-            optimizer_arguments(known, space)  # before anything is written
+            check_known(known, space)  # before anything is written
             drawn = {**drawn, KNOWN: known} if known else drawn
+        prepare_surrogate(settings.surrogate)  # now, since later a failure would make every point a random one
         journal = Journal.open(path, space=search_space, settings=drawn, versions=_versions())
         begun = {**TunerSettings().to_dict(), **journal.content.settings}  # an older version may have had fewer
         for name, value in wanted.items():
@@ -128,6 +131,7 @@ class Study:
             generator = np.random.default_rng([self._journal.content.settings["seed"], trial_id])
             [parameters] = self._space.sample(1, generator)
             self._optimizer.restore_running(trial_id, parameters)
+            self._optimizer.restore(asked=self._optimizer.asked + 1)  # it counts, as it does in the journal
         try:
             self._journal.record_asked(trial_id, parameters)
         except JournalError:

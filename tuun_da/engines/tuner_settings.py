@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuun_da.errors import ConfigError
+from tuun_da.search.history import OPTIMIZE_MODES
 from tuun_da.search.optimizer import Optimizer
 from tuun_da.search.space import SearchSpace
-
-OPTIMIZE_MODES = ("maximize", "minimize")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,7 @@ from tuun_da.errors import JournalError
 
 FORMAT = "tuun_da journal"
 VERSION = 1
+OPTIMIZE_MODES = ("maximize", "minimize")
 _HEADER_BEGIN = b'{"kind": "header"'
 
 
@@ -368,6 +369,11 @@ def _parse(raw: bytes, path: object) -> JournalContent:
         if not isinstance(part, dict):
             raise JournalError(f"journal {path}, line 1: {key} must be an object, got {part!r}")
         parts[key] = part
+    mode = parts["settings"].get("optimize_mode", OPTIMIZE_MODES[0])
+    if mode not in OPTIMIZE_MODES:
+        raise JournalError(
+            f"journal {path}, line 1: optimize_mode must be one of {', '.join(OPTIMIZE_MODES)}; got {mode!r}"
+        )
     events = []
     for number, line in enumerate(lines[1:], 2):
         record = _parse_line(line, number, path)

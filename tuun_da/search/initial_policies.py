@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from tuun_da.errors import SearchSpaceError
 from tuun_da.operations import Operation, SubPolicy
 from tuun_da.policy_format import parameters_from_sub_policies
@@ -25,7 +23,7 @@ def settings_of_policy(space: SearchSpace, name: str, sub_policies: Sequence[Sub
     layout = find_policy(space)
     if layout is None:
         raise SearchSpaceError(f"initial policy {name} needs a search space with a policy in it")
-    middle = space.decode(space.from_uniform(np.full((1, len(space.columns)), 0.5))[0])
+    middle = space.middle()
     found = []
     for chosen in _portions(sub_policies, layout.sub_policies):
         fitted = [_fitted(sub_policy, layout, name) for sub_policy in chosen]

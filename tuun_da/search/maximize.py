@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from tuun_da.search.domains import Floats
+from tuun_da.search.setting_keys import Keys
 from tuun_da.search.space import SearchSpace
 
 Score = Callable[[Floats], Floats]
@@ -67,59 +68,61 @@ def maximize(
     parents: Floats,
     excluded: Set[bytes],
     moves: Moves | None = None,
-) -> Floats:
-    """The valid point (d,) with the largest score found whose key is not excluded.
+    keys: Keys | None = None,
+) -> Floats | None:
+    """The valid point (d,) with the largest score found whose key is not excluded; None if none is found.
 
     ``score`` maps points (n, d) to (n,), larger is better; -inf is allowed. ``parents`` (m, d), m >= 0, are good points
-    to start from. A finite space must have a point that is not excluded. Without ``moves``, columns move by themselves.
+    to start from. Without ``moves``, columns move by themselves. ``keys`` are the space's if not given; of points with
+    the same key one is searched.
     """
     moves = ColumnMoves(space) if moves is None else moves
+    keys = space.keys if keys is None else keys
     if space.size is not None and space.size <= FULL_SEARCH:
-        points = _new_points(np.array(list(space.grid())), space, excluded)
-        return np.asarray(_best(*_shuffled(points, score, rng), 1)[0][0])
-    points = candidates(space, rng, moves, parents=parents, excluded=excluded)
+        points = _new_points(np.array(list(space.grid())), keys, excluded)
+        return np.asarray(_best(*_shuffled(points, score, rng), 1)[0][0]) if len(points) else None
+    points = candidates(space, rng, moves, parents=parents, excluded=excluded, keys=keys)
     if not len(points):
-        return draw_new_point(space, rng, excluded)
+        return draw_new_point(space, rng, excluded, keys)
     points, scores = _best(*_shuffled(points, score, rng), SURVIVORS)
     for generation in range(GENERATIONS):
         scale = WIDEST * (NARROWEST / WIDEST) ** (generation / GENERATIONS)
         pairs = rng.integers(len(points), size=(CHILDREN, 2))
         children = moves.mutate(moves.cross(points[pairs[:, 0]], points[pairs[:, 1]], rng), scale, rng)
-        points, scores = _compete(points, scores, children, score, space, excluded, SURVIVORS)
+        points, scores = _compete(points, scores, children, score, keys, excluded, SURVIVORS)
     points, scores = points[:REFINED], scores[:REFINED]
     for refinement in range(REFINEMENTS):
         scale = WIDEST / 3 * (3 * NARROWEST / WIDEST) ** (refinement / (REFINEMENTS - 1))
         steps = moves.mutate(np.repeat(points, STEPS, axis=0), scale, rng)
-        points, scores = _compete(points, scores, steps, score, space, excluded, REFINED)
+        points, scores = _compete(points, scores, steps, score, keys, excluded, REFINED)
     return np.asarray(points[0])
 
 
 def candidates(
-    space: SearchSpace, rng: np.random.Generator, moves: Moves, *, parents: Floats, excluded: Set[bytes]
+    space: SearchSpace, rng: np.random.Generator, moves: Moves, *, parents: Floats, excluded: Set[bytes], keys: Keys
 ) -> Floats:
     """Points (n, d) from the prior and around ``parents`` (m, d), m >= 0, that are not excluded; n may be 0."""
     found = [space.sample_points(FROM_PRIOR, rng)]
     if len(parents):
         found.append(moves.mutate(parents[rng.integers(len(parents), size=AROUND_PARENTS)], WIDEST, rng))
-    return _new_points(np.concatenate(found), space, excluded)
+    return _new_points(np.concatenate(found), keys, excluded)
 
 
-def draw_new_point(space: SearchSpace, rng: np.random.Generator, excluded: Set[bytes]) -> Floats:
+def draw_new_point(space: SearchSpace, rng: np.random.Generator, excluded: Set[bytes], keys: Keys) -> Floats | None:
     """A point (d,) drawn from the prior, given that its key is not excluded.
 
-    In a finite space where the prior hardly ever hits what is left, the first point of the grid that is left. In an
-    infinite space where it never does, any point.
+    In a finite space where the prior hardly ever hits what is left, the first point of the grid that is left, if it is
+    one of the first. None if none is found.
     """
     for _ in range(BATCHES):
-        drawn = space.sample_points(BATCH, rng)
-        points = _new_points(drawn, space, excluded)
+        points = _new_points(space.sample_points(BATCH, rng), keys, excluded)
         if len(points):
             return np.asarray(points[0])
     if space.size is not None:
-        for point in islice(space.grid(), len(excluded) + 1):
-            if space.keys(point[None, :])[0] not in excluded:
+        for point in islice(space.grid(), len(excluded) + 1):  # where each point has a key of its own, one is left
+            if keys(point[None, :])[0] not in excluded:
                 return point
-    return np.asarray(drawn[0])
+    return None
 
 
 def mutate(
@@ -161,21 +164,21 @@ def _compete(
     scores: Floats,
     rivals: Floats,
     score: Score,
-    space: SearchSpace,
+    keys: Keys,
     excluded: Set[bytes],
     places: int,
 ) -> tuple[Floats, Floats]:
     """The best of the points (n, d) and of their rivals (m, d), and their scores, best first."""
-    rivals = _new_points(rivals, space, excluded | set(space.keys(points)))
+    rivals = _new_points(rivals, keys, excluded | set(keys(points)))
     if not len(rivals):
         return points, scores
     return _best(np.concatenate([points, rivals]), np.concatenate([scores, score(rivals)]), places)
 
 
-def _new_points(points: Floats, space: SearchSpace, excluded: Set[bytes]) -> Floats:
-    """The points (n, d) that are not excluded, each once."""
+def _new_points(points: Floats, keys: Keys, excluded: Set[bytes]) -> Floats:
+    """The points (n, d) whose keys are not excluded, one of each key."""
     first_with_key: dict[bytes, int] = {}
-    for i, key in enumerate(space.keys(points)):
+    for i, key in enumerate(keys(points)):
         if key not in excluded:
             first_with_key.setdefault(key, i)
     return points[list(first_with_key.values())]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from tuun_da.errors import ConfigError, TuunDaError
@@ -85,7 +86,7 @@ def _search(
             trials.append(Observation(optimizer.observations[-1].params, value, number))
             if on_trial is not None:
                 on_trial(trials[-1])
-        elif isinstance(given, float):
+        elif isinstance(given, Real) and not isinstance(given, bool):  # of any width, as numpy's
             optimizer.tell_failed(number)
         else:
             raise TuunDaError(f"the function must return a number, got {given!r}")

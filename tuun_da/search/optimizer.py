@@ -30,6 +30,7 @@ from tuun_da.search.initial_design import latin_hypercube
 from tuun_da.search.knowledge import Knowledge
 from tuun_da.search.maximize import draw_new_point
 from tuun_da.search.outcomes import drawn_in
+from tuun_da.search.setting_keys import setting_keys
 from tuun_da.search.space import SearchSpace
 from tuun_da.search.suggest import Suggester, Trials, posterior_mean
 from tuun_da.search.surrogate import SURROGATES, make_surrogate
@@ -37,6 +38,7 @@ from tuun_da.search.transfer import EarlierExperiment, trends_of
 
 RANDOM = "random"
 RECOMMENDS_FOR_RANDOM = "gp"
+MOST_INITIAL = 10_000  # the whole design is made for each of its points
 LARGEST_VALUE = 2.0**500  # larger ones are scaled down for the model, where their differences would be infinite
 
 # Streams of chance; each draw comes from (seed, stream, number within the stream), never from what was drawn before.
@@ -85,20 +87,22 @@ class Optimizer:
         names = (*SURROGATES, RANDOM)
         if surrogate not in names:
             raise ConfigError(f"surrogate must be one of {', '.join(names)}; got {surrogate!r}")
-        if not _is_integer(n_initial) or n_initial < 1:
-            raise ConfigError(f"n_initial must be an integer of at least 1, got {n_initial!r}")
+        if not _is_integer(n_initial) or not 1 <= n_initial <= MOST_INITIAL:
+            raise ConfigError(f"n_initial must be an integer from 1 to {MOST_INITIAL}, got {n_initial!r}")
         if seed is not None and (not _is_integer(seed) or seed < 0):
             raise ConfigError(f"seed must be an integer of at least 0 or None, got {seed!r}")
         self.space = space
+        self._setting_keys = setting_keys(space)
         self.seed = secrets.randbits(32) if seed is None else int(seed)
         self._is_random = surrogate == RANDOM
         self._n_initial = int(n_initial)
         transfer = trends_of(space, earlier, probe, self._generator(_EARLIER, 0))
         knowledge = Knowledge(probe, transfer.trends)
         self._surrogate = make_surrogate(RECOMMENDS_FOR_RANDOM if surrogate == RANDOM else surrogate, space, knowledge)
-        self._suggester = Suggester(space, self._surrogate, acquisition, beta=beta)
         first = [space.encode(params) for params in initial]
         self._first = first if self._is_random else [*first, *transfer.recommended]
+        given = np.array(self._first).reshape(-1, len(space.columns))
+        self._suggester = Suggester(space, self._surrogate, acquisition, beta=beta, given=given)
         self._asked = 0
         self._observations: list[Observation] = []
         self._observed_points: list[Floats] = []
@@ -125,9 +129,10 @@ class Optimizer:
     def ask(self, id: Hashable) -> dict[str, Any]:
         """The parameters for a new trial, which counts as running from now on.
 
-        They differ from those of all finished and running trials, unless a finite space has no others left; then they
-        differ from those that are running, if they can. Raises TuunDaError if a trial of that id runs or has finished,
-        and as every method does for an id that is None or not hashable.
+        They differ from those of all finished and running trials, where policies are few not just in how they are
+        written (setting_keys.py). If no others are found, they differ from those that are running, if they can. Raises
+        TuunDaError if a trial of that id runs or has finished, and as every method does for an id that is None or not
+        hashable.
         """
         self._refuse_known(id)
         point = self._suggest()
@@ -216,36 +221,41 @@ class Optimizer:
         running = [self.space.encode(params) for params in self._running.values()]
         busy, seen = self._keys(running)
         for point in self._first:
-            if self.space.keys(point[None, :])[0] not in seen:
+            if self._keys_of([point]).isdisjoint(seen):
                 return point
-        excluded = self._excluded(busy, seen)
+        size = self.space.size
+        for excluded in (seen, busy):
+            is_full = size is not None and len(excluded) >= size
+            found = None if is_full else self._suggest_new(rng, running, excluded)
+            if found is not None:
+                return found
+        return np.asarray(self.space.sample_points(1, rng)[0])
+
+    def _suggest_new(self, rng: np.random.Generator, running: list[Floats], excluded: set[bytes]) -> Floats | None:
+        """A point whose key is not excluded; None if none is found."""
         if self._is_random:
-            return draw_new_point(self.space, rng, excluded)
+            return draw_new_point(self.space, rng, excluded, self._setting_keys)
         begun = len(self._observations) + len(self._stopped) + len(running)
         if begun < self._n_initial or not self._observations:
             return self._from_design(rng, excluded)
         return self._suggester.suggest(self._trials(running), rng, excluded=excluded)
 
-    def _from_design(self, rng: np.random.Generator, excluded: set[bytes]) -> Floats:
-        """The next point of the Latin hypercube."""
+    def _from_design(self, rng: np.random.Generator, excluded: set[bytes]) -> Floats | None:
+        """The next point of the Latin hypercube, or another one if that is excluded."""
         block, place = divmod(self._asked, self._n_initial)
         point = latin_hypercube(self.space, self._n_initial, self._generator(_DESIGN, block))[place]
-        is_new = self.space.keys(point[None, :])[0] not in excluded
-        return np.asarray(point) if is_new else draw_new_point(self.space, rng, excluded)
+        if self._keys_of([point]).isdisjoint(excluded):
+            return np.asarray(point)
+        return draw_new_point(self.space, rng, excluded, self._setting_keys)
 
     def _keys(self, running: list[Floats]) -> tuple[set[bytes], set[bytes]]:
-        """Keys of the points of the running trials, and of all trials."""
-        busy = {self.space.keys(point[None, :])[0] for point in running}
+        """Keys of the settings of the running trials, and of all trials."""
+        busy = self._keys_of(running)
         known = [*self._observed_points, *(point for point, _ in self._stopped.values()), *self._failed.values()]
-        return busy, busy | {self.space.keys(point[None, :])[0] for point in known}
+        return busy, busy | self._keys_of(known)
 
-    def _excluded(self, busy: set[bytes], seen: set[bytes]) -> set[bytes]:
-        """Keys of the points that must not be proposed, as many as a finite space can do without."""
-        size = self.space.size
-        for excluded in (seen, busy):
-            if size is None or len(excluded) < size:
-                return excluded
-        return set()
+    def _keys_of(self, points: list[Floats]) -> set[bytes]:
+        return set(self._setting_keys(np.array(points).reshape(-1, len(self.space.columns))))
 
     def _observe(self, params: Mapping[str, Any], value: float, id: Hashable | None, who: str) -> None:
         number = finite_number(value)

@@ -106,6 +106,10 @@ class SearchSpace:
             taken[column.parent][column.path[-1]] = value
         return params
 
+    def middle(self) -> dict[str, Any]:
+        """The setting with every parameter at the middle of its prior."""
+        return self.decode(self.from_uniform(np.full((1, len(self.columns)), 0.5))[0])
+
     def snap(self, points: Floats) -> Floats:
         """The nearest valid points (n, d): codes on their grid, inactive columns at their fixed code."""
         snapped = np.column_stack([column.domain.snap(points[:, i]) for i, column in enumerate(self.columns)])

@@ -35,7 +35,7 @@ WORKER = "tuun_da.search.stan_worker"
 PACKAGES = Path(__file__).parents[2]  # where tuun_da is
 COMPILE_SECONDS = 3600.0  # a minute on a core of its own
 TAIL = 6  # lines of the worker's output that an error shows
-REMEDY = "the surrogate `gp` is the same model and needs neither"
+REMEDY = "the surrogate `gp` is the same model and needs neither pystan nor a compiler"
 
 _logger = logging.getLogger(__name__)
 
@@ -96,8 +96,11 @@ def compile_program(seconds: float = COMPILE_SECONDS) -> None:
     if path.exists():
         return
     _logger.warning("compiling %s, which takes a minute or a few and is done once: %s", PROGRAM.name, path)
-    with _worked({"task": "compile"}, seconds, "compiling gp.stan"):
-        pass
+    try:
+        with _worked({"task": "compile"}, seconds, "compiling gp.stan"):
+            pass
+    except TuunDaError as error:
+        raise TuunDaError(f"{error}\n{REMEDY}") from None
 
 
 def sample(

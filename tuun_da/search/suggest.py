@@ -21,6 +21,7 @@ from tuun_da.search.outcomes import drawn_in
 from tuun_da.search.policy_moves import PolicyMoves
 from tuun_da.search.prediction import Posterior
 from tuun_da.search.region import Region
+from tuun_da.search.setting_keys import setting_keys
 from tuun_da.search.space import SearchSpace
 from tuun_da.search.surrogate import Surrogate
 
@@ -44,19 +45,28 @@ class Trials:
 
 
 class Suggester:
-    """Suggests points of ``space`` with ``surrogate`` and the acquisition of that name. Raises ConfigError."""
+    """Suggests points of ``space`` with ``surrogate`` and the acquisition of that name. Raises ConfigError.
 
-    def __init__(self, space: SearchSpace, surrogate: Surrogate, acquisition: str, *, beta: float | None) -> None:
+    The points ``given`` (g, d), g >= 0, are not its own suggestions, though trials may be of them.
+    """
+
+    def __init__(
+        self, space: SearchSpace, surrogate: Surrogate, acquisition: str, *, beta: float | None, given: Floats
+    ) -> None:
         self._space, self._surrogate = space, surrogate
         self._acquisition = find_acquisition(acquisition, beta=beta)
         self._is_logarithm = acquisition in LOGARITHMS
         inputs = policy_inputs(space)
-        self._region = None if inputs is None else Region(inputs)
+        self._region = None if inputs is None else Region(inputs, given)
         self._moves: Moves = ColumnMoves(space) if inputs is None else PolicyMoves(space, inputs.columns)
         self._kernel_of_failures = make_kernel(space, NOTHING)
+        self._keys = setting_keys(space)
 
-    def suggest(self, trials: Trials, rng: np.random.Generator, *, excluded: Set[bytes]) -> Floats:
-        """The point (d,) to try next; at least one trial must have finished. Its key is not excluded."""
+    def suggest(self, trials: Trials, rng: np.random.Generator, *, excluded: Set[bytes]) -> Floats | None:
+        """The point (d,) to try next; at least one trial must have finished.
+
+        Its key (setting_keys.py) is not among those ``excluded``. None if no such point is found.
+        """
         warp = drawn_in(trials.values)
         values = warp(trials.values)
         posterior = self._surrogate.fit(trials.points, values, rng)
@@ -69,7 +79,7 @@ class Suggester:
         if len(trials.running):
             posterior = posterior.condition(trials.running, posterior_mean(posterior, trials.running))
         parents = trials.points[order[:PARENTS]]
-        limit = 0.0 if self._region is None else self._region.limit(trials.points[order[:PROVED]])
+        bounds = None if self._region is None else self._region.bounds(trials.points[order[:PROVED]])
         failures, worst = None, float(np.min(values))
         if len(trials.failed):
             succeeded = np.concatenate([trials.points, trials.stopped])
@@ -84,14 +94,18 @@ class Suggester:
                 success = failures.log_success(points)
                 # a failure is worth nothing to an improvement, and to the objective the worst that was seen
                 scores = scores + success if self._is_logarithm else worst + np.exp(success) * (scores - worst)
-            return scores if self._region is None else np.where(self._region.contains(points, limit), scores, -np.inf)
+            if self._region is None or bounds is None:
+                return scores
+            return np.where(self._region.contains(points, bounds), scores, -np.inf)
 
         if self._acquisition is not None:
-            return maximize(score, self._space, rng, parents=parents, excluded=excluded, moves=self._moves)
+            return maximize(
+                score, self._space, rng, parents=parents, excluded=excluded, moves=self._moves, keys=self._keys
+            )
         # one draw of the objective must hold for all points, so they are compared in one go
-        found = candidates(self._space, rng, self._moves, parents=parents, excluded=excluded)
+        found = candidates(self._space, rng, self._moves, parents=parents, excluded=excluded, keys=self._keys)
         if not len(found):
-            return draw_new_point(self._space, rng, excluded)
+            return draw_new_point(self._space, rng, excluded, self._keys)
         return np.asarray(found[np.argmax(score(found))])
 
 

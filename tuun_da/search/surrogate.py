@@ -55,3 +55,14 @@ def make_surrogate(name: str, space: SearchSpace, knowledge: Knowledge = NOTHING
     if name not in tuple(SURROGATES):  # a tuple, so that an unhashable name is an error like any other
         raise ConfigError(f"surrogate must be one of {', '.join(SURROGATES)}; got {name!r}")
     return SURROGATES[name](space, knowledge)
+
+
+def prepare_surrogate(name: str) -> None:
+    """Do what the surrogate of this name needs once on a machine: ``stan_gp`` is compiled, in a minute or a few.
+
+    Raises TuunDaError if that fails. Without this, it is done when the surrogate is first fitted.
+    """
+    if name == "stan_gp":
+        from tuun_da.search.stan_process import compile_program
+
+        compile_program()

@@ -7,7 +7,7 @@ experiment that misleads is soon no longer believed. And what each recommends is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from tuun_da.search.domains import Floats
 from tuun_da.search.gaussian_process import GaussianProcess, GaussianProcessPosterior, location_and_scale
 from tuun_da.search.knowledge import Knowledge, Trend, make_kernel
 from tuun_da.search.outcomes import drawn_in
+from tuun_da.search.policy_space import find_policy
 from tuun_da.search.space import SearchSpace
 
 FEWEST = 5  # trials from which something can be learned
@@ -66,12 +67,19 @@ def trend(posterior: GaussianProcessPosterior, points: Floats) -> Trend:
 def fitting_trials(space: SearchSpace, experiment: EarlierExperiment) -> tuple[Floats, Floats]:
     """Points (n, d) and values (n,) of the trials that can be written as settings of ``space``.
 
-    Parameters that ``space`` does not have are left out; a policy without probabilities has 1 everywhere.
+    Parameters that ``space`` does not have are left out, and trials with a probability that would become another one
+    by that. A policy without probabilities has 1 everywhere. Of parameters beside a policy that the earlier experiment
+    did not have, nothing is known but their prior: they stand at its middle.
     """
     names = {column.name for column in space.columns if column.parent is None}
+    layout = find_policy(space)
+    middle = space.middle()
+    beside = {} if layout is None else {name: middle[name] for name in layout.others}
     points, values = [], []
     for params, value in zip(experiment.params, experiment.values, strict=True):
-        known = {name: setting for name, setting in params.items() if name in names}
+        if layout is not None and not layout.has_prob and not _always_happens(params, names):
+            continue
+        known = beside | {name: setting for name, setting in params.items() if name in names}
         known |= {name: 1.0 for name in names - set(known) if name.startswith("prob") and is_policy_parameter(name)}
         try:
             points.append(space.encode(known))
@@ -79,3 +87,12 @@ def fitting_trials(space: SearchSpace, experiment: EarlierExperiment) -> tuple[F
             continue
         values.append(value)
     return np.array(points).reshape(-1, len(space.columns)), np.array(values, dtype=np.float64)
+
+
+def _always_happens(params: Mapping[str, Any], names: Set[str]) -> bool:
+    """Whether each operation that is among ``names`` has probability 1 in ``params``, or none."""
+    return all(
+        setting == 1
+        for name, setting in params.items()
+        if name.startswith("prob") and is_policy_parameter(name) and name.replace("prob", "operation") in names
+    )
