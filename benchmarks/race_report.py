@@ -75,7 +75,11 @@ def with_probe_costs(curves: Curves, probes: Mapping[str, int]) -> Curves:
 
 
 def table(curves: Curves, figure: str, reference: str) -> str:
-    """One row for each optimizer, the best first; differences to the reference are paired by seed."""
+    """One row for each optimizer, the best first; differences to the reference are paired by seed.
+
+    Where the reference did not run, random search stands in.
+    """
+    reference = reference if reference in curves else "random"
     last = max(n for runs in curves.values() for record in runs.values() for n in record["trials_at"])
     columns = [n for n in SHOWN if n <= last] or [last]
     rivals = [values_at(runs, figure, BUDGET) for name, runs in curves.items() if not name.startswith("ours")]
