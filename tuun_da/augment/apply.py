@@ -129,10 +129,15 @@ def apply_each(
     result = images if may_overwrite else images.clone()
     size = max(1, CHUNK // images[0].numel())
     ordered = chosen.argsort()[counts[0] :]
-    for function, rows in zip(functions, torch.split(ordered, counts[1:]), strict=True):
-        for some in torch.split(rows, size) if len(rows) else ():
-            taken = (parameter.index_select(0, some) for parameter in parameters)
-            _put(result, some, function(result.index_select(0, some), *taken))
+    sorted_parameters = [parameter.index_select(0, ordered) for parameter in parameters]
+    end = 0
+    for function, count in zip(functions, counts[1:], strict=True):
+        begin, end = end, end + count
+        for first in range(begin, end, size):
+            some = slice(first, min(first + size, end))
+            rows = ordered[some]
+            changed = function(result.index_select(0, rows), *(parameter[some] for parameter in sorted_parameters))
+            _put(result, rows, changed)
     return result
 
 
