@@ -33,10 +33,12 @@ WAYS = ("batch", "image")
 FIRST_SEED = 700_000
 
 
-def policies_of(setting: str, count: int) -> dict[str, Mapping[str, Any]]:
-    """``count`` policies by name, half of them recommended by the races of ``setting``, as parameters."""
+def policies_of(setting: str, count: int, results: Path = RESULTS) -> dict[str, Mapping[str, Any]]:
+    """``count`` policies by name, as parameters: those in ``results``, or else half of them from the races."""
+    chosen = {record["name"]: record["policy"] for record in read_lines(results) if record["setting"] == setting}
+    if chosen:
+        return dict(list(chosen.items())[:count])
     space = SearchSpace.from_nni(json.loads(SPACE.read_text()))
-    chosen: dict[str, Mapping[str, Any]] = {}
     records = read_lines(HERE / "results" / f"real_race_{setting}.jsonl")
     found = [
         record
@@ -56,7 +58,7 @@ def measure(setting: str, count: int, seeds: int, data_dir: str, results: Path) 
     """Train what is missing, seed by seed, both ways one after the other."""
     records = read_lines(results)
     done = {(record["setting"], record["name"], record["per"], record["seed"]) for record in records}
-    policies = policies_of(setting, count)
+    policies = policies_of(setting, count, results)
     left = [
         (name, per, seed)
         for seed in range(FIRST_SEED, FIRST_SEED + seeds)
