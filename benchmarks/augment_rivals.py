@@ -26,7 +26,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.augment_works import Style, Work
+from tuun_da.augment import Policy
 
+RECOMPILE_LIMIT = 64  # of graphs of one method; that of torch is 8, fewer than the sub-policies of two policies
 OURS = ("ours_image", "ours_batch", "ours_image_compiled", "ours_batch_compiled")
 OURS_ON_CUDA = (*OURS, "ours_image_host_draw", "ours_batch_host_draw")
 PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -167,14 +169,22 @@ def _ours(name: str, work: Work, device: torch.device, seed: int) -> Contestant 
         return None
     drawn_on = torch.device("cpu") if name.endswith("_host_draw") else device
     generator = torch.Generator(drawn_on).manual_seed(seed)
-    act: Callable[..., Tensor] = transform.transform
+    # The graph of a policy holds all its sub-policies. For a whole batch one is enough, so each gets a graph, and the
+    # host draws which.
+    parts = [transform]
+    if name == "ours_batch_compiled" and isinstance(transform, Policy):
+        parts = [Policy.from_sub_policies([part], per="batch") for part in transform.record.sub_policies]
+    acts: list[Callable[..., Tensor]] = [part.transform for part in parts]
     if name.endswith("_compiled"):
         # CUDA graphs, where there is CUDA: at 32x32, to launch a kernel takes longer than to run it
         mode = "reduce-overhead" if device.type == "cuda" else "default"
-        act = torch.compile(transform.transform, fullgraph=True, dynamic=False, mode=mode)
+        torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
+        acts = [torch.compile(act, fullgraph=True, dynamic=False, mode=mode) for act in acts]
+    random = Random(seed)
 
     def apply(images: Tensor) -> Tensor:
-        return act(images, transform.draw(len(images), generator))
+        number = random.randrange(len(parts))
+        return acts[number](images, parts[number].draw(len(images), generator))
 
     return Contestant(name, device, False, lambda images: images.to(device), apply, lambda result: result.cpu())
 

@@ -119,6 +119,27 @@ def test_a_compiled_crop_is_within_a_level(dtype: torch.dtype) -> None:
     assert difference.mean() < (0.25 if dtype == torch.uint8 else 1e-6)
 
 
+def test_one_graph_serves_all_sub_policies_of_a_batch() -> None:
+    """Else there would be a graph for each, and torch.compile gives up after eight."""
+    torch._dynamo.reset()
+    policy = Policy.from_sub_policies([SubPolicy((Operation("rotate", 1.0, k / 12),)) for k in range(12)], per="batch")
+    images, generator = make_images(3), seeded()
+    compiled = torch.compile(policy.transform, fullgraph=True, backend="eager")
+    compiled(images, policy.draw(3, generator))
+    seen = set()
+    with torch.compiler.set_stance("fail_on_recompile"):
+        for _ in range(40):
+            draw = policy.draw(3, generator)
+            seen.add(draw.common)
+            assert torch.equal(compiled(images, draw), policy.transform(images, draw))
+    assert len(seen) > 8
+    # and so it does on another device than that of the draw
+    compiled(images.to("meta"), draw)
+    with torch.compiler.set_stance("fail_on_recompile"):
+        for _ in range(12):
+            assert compiled(images.to("meta"), policy.draw(3, generator)).device.type == "meta"
+
+
 def test_inductor_compiles_the_whole_transform_to_nearly_the_same_picture() -> None:
     """The compiler that users get by default; it may contract sums, so a pixel in thousands is a level off."""
     torch._dynamo.reset()

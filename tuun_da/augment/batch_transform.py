@@ -34,12 +34,10 @@ class Draw:
 
     def to(self, device: torch.device) -> Self:
         """The same draw on ``device``, without waiting for the copy."""
-        moved = {
-            field.name: value.to(device, non_blocking=True)
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
-        return replace(self, **moved)
+        tensors = [field.name for field in fields(self) if field.type in ("Tensor", Tensor)]
+        if all(getattr(self, name).device == device for name in tensors):
+            return self  # a graph that does not read the other fields need not be one for each of their values
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in tensors})
 
 
 DrawT = TypeVar("DrawT", bound=Draw)

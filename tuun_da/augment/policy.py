@@ -168,7 +168,8 @@ class Policy(BatchTransform[PolicyDraw]):
         value = torch.where(signed & (draw.sign < 0.0), -value, value)
         for j, stages in enumerate(tables.stages):
             chosen = torch.where(draw.taken[:, j], stage[:, j], NO_STAGE)
-            if draw.common is not None:  # only this sub-policy's has to be looked at
+            # Only this sub-policy's has to be looked at. A graph is one for all, or there would be one for each.
+            if not torch.compiler.is_compiling() and draw.common is not None:
                 number = tables.numbers[draw.common][j]
                 if number == NO_STAGE:
                     continue
