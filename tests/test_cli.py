@@ -161,7 +161,7 @@ def test_as_a_program_a_mistake_is_a_line_and_debug_shows_the_traceback(here):
         (("show", "policy.json", "--images", "text.json"), "image text.json cannot be read"),
         (("show", "policy.json", "--images", "digits", "--rows", "0"), "rows must be a whole number from 1 on, got 0"),
         (("show", "policy.json", "--images", "digits", "--columns", "0"), "columns must be a whole number of at"),
-        (("show", "policy.json", "--images", "digits", "--seed", "-1"), "seed must be a whole number from 0 on"),
+        (("show", "policy.json", "--images", "digits", "--seed", "-1"), "seed must be a whole number from 0 to 2"),
         (("show", "policy.json", "--images", "digits", "-o", "p.txt"), "a contact sheet's file must end in .png"),
         (("show", "policy.json", "--images", "digits", "-o", "missing/p.png"), "--output must be a file in a folder"),
         (("init", "text.json"), "text.json"),
@@ -393,6 +393,34 @@ def test_space_of_categories_is_one_that_a_search_takes(run, here):
     assert (layout.sub_policies, layout.operations_per_sub_policy, layout.has_prob) == (3, 1, False)
     assert layout.types == ("gaussianBlur", "sharpen", "emboss", "coarseDropout", "cutout", "randomErasing")
     assert run("space", "--categories", "blur", "--types", "cutout")[0] == EXIT_MISTAKE
+
+
+def test_space_writes_over_a_search_space_and_over_nothing_else(run, here):
+    assert run("space", "-o", "s.json")[0] == 0
+    assert run("space", "--types", "rotate", "-o", "s.json")[0] == 0
+    assert list(json.loads((here / "s.json").read_text())["operation1_1"]["_value"]) == ["rotate"]
+    PolicyRecord((ROTATE,), "image").save(here / "p.json")
+    before = (here / "p.json").read_bytes()
+    code, _, errors = run("space", "-o", "p.json")
+    assert (code, errors) == (
+        EXIT_MISTAKE,
+        "tuun-da space: --output is there already, and is no search space: 'p.json'\n",
+    )
+    assert (here / "p.json").read_bytes() == before
+
+
+def test_show_writes_over_its_own_sheets_and_over_no_photograph(run, here):
+    from PIL import Image
+
+    PolicyRecord((ROTATE,), "image").save(here / "p.json")
+    Image.new("RGB", (20, 20), (200, 10, 10)).save(here / "own.png")
+    before = (here / "own.png").read_bytes()
+    code, _, errors = run("show", "p.json", "--images", "own.png", "-o", "own.png")
+    assert code == EXIT_MISTAKE
+    assert "--output is there already, and this command did not write it: 'own.png'" in errors
+    assert (here / "own.png").read_bytes() == before
+    assert run("show", "p.json", "--images", "own.png")[0] == 0
+    assert run("show", "p.json", "--images", "own.png", "--columns", "3")[0] == 0
 
 
 # ---- export ----

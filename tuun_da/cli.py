@@ -163,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument(
         "--images", required=True, metavar="PATH", help="a folder of images, an image file, or a data set, as digits"
     )
+    show.add_argument("--data-dir", metavar="FOLDER", help="where downloaded data sets are kept")
     show.add_argument("-o", "--output", default="sheet.png", metavar="FILE", help=".png file (default: %(default)s)")
     show.add_argument("--rows", type=int, metavar="N", help="sub-policies at most (default: all)")
     show.add_argument("--columns", type=int, default=8, metavar="N", help="images at most (default: %(default)s)")

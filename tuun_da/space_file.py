@@ -69,6 +69,15 @@ def read_space(path: str | os.PathLike[str]) -> dict[str, Any]:
     return space
 
 
+def is_space_file(path: str | os.PathLike[str]) -> bool:
+    """Whether the file at ``path`` holds a search space: domains by name, as NNI writes them."""
+    try:
+        space = read_space(path)
+    except ConfigError:
+        return False
+    return all(isinstance(domain, dict) and {"_type", "_value"} <= domain.keys() for domain in space.values())
+
+
 def _known(what: str, names: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
     """``names`` as they are. Raises ConfigError for one that is not ``known``, for one that comes twice, for none."""
     names, choices = tuple(names), tuple(known)

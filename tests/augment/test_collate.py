@@ -34,6 +34,30 @@ SAMPLES: dict[str, Callable[[Tensor, int], Any]] = {
 }
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [
+        tv_tensors.Mask(torch.zeros(8, 8, dtype=torch.int64)),
+        tv_tensors.BoundingBoxes(torch.tensor([[0, 0, 1, 1]]), format="XYXY", canvas_size=(8, 8)),
+        tv_tensors.Image(torch.zeros(3, 8, 8, dtype=torch.uint8)),
+        {"boxes": torch.zeros(4)},
+        {"label": 1, "more": {"masks": [1]}},
+        torch.zeros(8, 8, dtype=torch.int64),
+        np.zeros((2, 4)),
+    ],
+    ids=["mask", "boxes", "another image", "named boxes", "masks within", "mask as a tensor", "boxes as an array"],
+)
+def test_what_would_have_to_move_along_is_refused(beside: Any) -> None:
+    image = torch.zeros(3, 8, 8, dtype=torch.uint8)
+    with pytest.raises(PolicyError, match=r"beside its image.*only image classification"):
+        make_policy().collate([(image, 0, beside)])
+    one_hot = torch.tensor([0.0, 1.0])
+    images, labels, more = make_policy().collate([(image, one_hot, {"weight": 1.0})] * 2)
+    assert images.shape == (2, 3, 8, 8)
+    assert torch.equal(labels, torch.stack([one_hot, one_hot]))
+    assert more["weight"].tolist() == [1.0, 1.0]
+
+
 def with_seed(seed: int, function: Callable[..., Any], *arguments: Any) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(seed)

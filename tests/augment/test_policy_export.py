@@ -245,6 +245,50 @@ def test_the_albumentations_class_draws_from_its_composes_seed(tmp_path: Path, m
             written.names.Augmentation()(image=image, **{name: beside})
 
 
+class Pictures(torch.utils.data.Dataset[Tensor]):
+    """Sixteen times the same ramp, transformed."""
+
+    def __init__(self, transform: Any) -> None:
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return 16
+
+    def __getitem__(self, index: int) -> Tensor:
+        image = np.tile(np.linspace(0, 255, 12).astype(np.uint8)[:, None, None], (1, 12, 3))
+        return torch.from_numpy(np.array(self.transform(image=image)["image"]))
+
+
+@pytest.mark.parametrize("composed", [False, True])
+def test_the_albumentations_class_draws_anew_in_each_worker_and_epoch(
+    composed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forked workers all have the same copy of albumentations' generator, and the loader's own never moves on."""
+    monkeypatch.setenv("NO_ALBUMENTATIONS_UPDATE", "1")
+    albumentations = pytest.importorskip("albumentations", reason="albumentations is not installed")
+    augmentation = Written(DRAWN, "albumentations", tmp_path).names.Augmentation()
+    pictures = Pictures(albumentations.Compose([augmentation], seed=3) if composed else augmentation)
+
+    def epochs(seed: int) -> list[list[Tensor]]:
+        loader = torch.utils.data.DataLoader(
+            pictures,
+            batch_size=8,
+            num_workers=2,
+            multiprocessing_context="fork",
+            generator=torch.Generator().manual_seed(seed),
+        )
+        return [list(loader) for _ in range(2)]
+
+    [[first, second], [third, fourth]] = epochs(1)
+    assert not torch.equal(first, second)
+    assert not torch.equal(first, third)
+    assert not torch.equal(second, fourth)
+    again = epochs(1)
+    assert torch.equal(again[0][0], first)
+    assert torch.equal(again[1][1], fourth)
+    assert not torch.equal(epochs(2)[0][0], first)
+
+
 # ---- kinds of images ----
 
 

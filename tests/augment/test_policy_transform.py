@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from augment_samples import ALL_TYPES, make_images, make_policy, seeded
 from torch import Tensor
+from torchvision import tv_tensors
 from torchvision_oracle import BLENDED, EXACT, expected
 
 from tuun_da import Operation, Policy, SubPolicy
+from tuun_da.augment import BatchTransform, Chain, CropAndFlip, TrivialAugment
 from tuun_da.augment.policy import PolicyDraw
 from tuun_da.errors import PolicyError
 from tuun_da.operations import OPERATION_TYPES
@@ -167,6 +171,59 @@ def test_a_compiled_policy_takes_batches_of_several_sizes(per: str) -> None:
     for n in (4, 7, 9):
         images = make_images(n)
         assert torch.equal(compiled(images), 255 - images)
+
+
+def test_a_draw_of_another_transform_is_refused() -> None:
+    policy, images = make_policy(), make_images(4)
+    with pytest.raises(PolicyError, match="Policy acts on a PolicyDraw, got SpaceDraw"):
+        policy.transform(images, TrivialAugment().draw(4))  # type: ignore[arg-type]
+    with pytest.raises(PolicyError, match="CropAndFlip acts on a CropAndFlipDraw, got PolicyDraw"):
+        CropAndFlip().transform(images, policy.draw(4))  # type: ignore[arg-type]
+    with pytest.raises(PolicyError, match="a chain is made of a list of transforms, got a Policy"):
+        Chain(policy)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("transform", [make_policy(), TrivialAugment(), CropAndFlip()], ids=lambda t: type(t).__name__)
+def test_the_default_device_is_not_asked_where_images_are(transform: BatchTransform[Any]) -> None:
+    images, generator = make_images(9), seeded()
+    wanted = transform(images, generator=seeded())
+    with torch.device("meta"):
+        assert torch.equal(transform(images, generator=generator), wanted)
+
+
+def test_an_untouched_tv_tensor_is_copied_too() -> None:
+    policy = Policy.from_sub_policies([SubPolicy((Operation("rotate", 0.0, 0.5),))])
+    images = tv_tensors.Image(make_images(3))
+    result = policy.transform(images, policy.draw(3, seeded()))
+    assert type(result) is Tensor
+    result.zero_()
+    assert images.sum() > 0
+
+
+def test_operations_in_two_places_and_small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The result of the first place may be overwritten by the second, in place and a few images at a time."""
+    policy, images = make_policy(), make_images(60)
+    draw = policy.draw(60, seeded())
+    before = images.clone()
+    wanted = torch.cat([policy.transform(images[i : i + 1], row_of(draw, i)) for i in range(60)])
+    for chunk in (1, 3 * images[0].numel(), 2**20):
+        monkeypatch.setattr("tuun_da.augment.apply.CHUNK", chunk)
+        assert torch.equal(policy.transform(images, draw), wanted)
+    assert torch.equal(images, before)
+
+
+def row_of(draw: PolicyDraw, i: int) -> PolicyDraw:
+    """What ``draw`` says of image i alone."""
+    rows = (draw.sub_policy, draw.taken, draw.sign, draw.chance)
+    return PolicyDraw(*(row[i : i + 1] for row in rows), draw.common)
+
+
+@pytest.mark.parametrize("name", list(OPERATION_TYPES))
+def test_gradients_are_numbers_on_black_and_white_too(name: str) -> None:
+    policy = Policy.from_sub_policies([SubPolicy((Operation(name, 1.0, 0.7),))])
+    images = (make_images(4) / 255).round().requires_grad_()
+    policy(images, generator=seeded()).sum().backward()
+    assert images.grad is None or images.grad.isfinite().all()
 
 
 def test_gradients_flow_to_the_images() -> None:

@@ -14,6 +14,7 @@ from tuun_da.augment.policy import Policy
 from tuun_da.errors import ConfigError, DataError
 from tuun_da.operations import OPERATION_TYPES
 from tuun_da.policy_format import PolicyRecord
+from tuun_da.report import contact_sheet
 from tuun_da.report.contact_sheet import (
     CAPTION_LETTERS,
     CAPTION_WIDTH,
@@ -178,7 +179,7 @@ def test_a_long_sub_policy_has_room_and_hides_nothing(tmp_path):
     [
         ({"rows": 0}, ConfigError, "rows must be a whole number from 1 on, got 0"),
         ({"rows": True}, ConfigError, "got True"),
-        ({"seed": -1}, ConfigError, "seed must be a whole number from 0 on, got -1"),
+        ({"seed": -1}, ConfigError, r"seed must be a whole number from 0 to 2 \*\* 63 - 1, got -1"),
         ({"images": make_images()[0]}, DataError, re.escape("needs images (n, c, h, w) of uint8, got (3, 16, 16)")),
         ({"images": make_images() / 255}, DataError, "of torch.float32"),
         ({"images": make_images()[:0]}, DataError, re.escape("got (0, 3, 16, 16)")),
@@ -207,3 +208,13 @@ def test_what_cannot_be_drawn_is_refused(tmp_path, options, error, message):
 def test_the_size_is_the_searchs_where_that_is_one(said, wanted):
     assert searched_size(PolicyRecord(RECORD.sub_policies, searched={"image_size": said})) == wanted
     assert searched_size(RECORD) is None
+
+
+def test_letters_that_the_font_lacks_are_question_marks_and_no_warnings(recwarn, tmp_path):
+    strange = "\N{CJK UNIFIED IDEOGRAPH-7B56}\N{CJK UNIFIED IDEOGRAPH-7565}"
+    assert contact_sheet.drawable(f"ok {strange}.json ±") == "ok ??.json ±"
+    record = PolicyRecord((SubPolicy((Operation("invert", 1.0, 0.0),)),), "image")
+    images = torch.zeros((2, 1, 8, 8), dtype=torch.uint8)
+    contact_sheet.save_contact_sheet(record, images, tmp_path / "s.png", title=strange)
+    assert not recwarn.list
+    assert contact_sheet.is_contact_sheet(tmp_path / "s.png")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,11 +33,13 @@ class Draw:
         return len(getattr(self, fields(self)[0].name))
 
     def to(self, device: torch.device) -> Self:
-        """The same draw on ``device``, without waiting for the copy."""
+        """The same draw on ``device``; for a copy to a GPU nobody waits."""
         tensors = [field.name for field in fields(self) if field.type in ("Tensor", Tensor)]
         if all(getattr(self, name).device == device for name in tensors):
             return self  # a graph that does not read the other fields need not be one for each of their values
-        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in tensors})
+        # to the host, a copy that nobody waited for would be read before it is there
+        wait = device.type == "cpu"
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=not wait) for name in tensors})
 
 
 DrawT = TypeVar("DrawT", bound=Draw)
@@ -53,6 +55,8 @@ class BatchTransform(nn.Module, abc.ABC, Generic[DrawT]):
     it for the training split only. Chance comes from ``generator``, or from torch's default generator, which
     DataLoader seeds differently in each worker. It has no parameters and no buffers.
     """
+
+    draw_type: ClassVar[type[Draw]]
 
     def forward(self, images: Any, *others: Any, generator: torch.Generator | None = None) -> Any:
         """Draw, and transform. ``others`` is there to be refused: boxes, masks, a target."""
@@ -87,11 +91,17 @@ class BatchTransform(nn.Module, abc.ABC, Generic[DrawT]):
         return self._draw(n, generator)
 
     def transform(self, images: Tensor, draw: DrawT) -> Tensor:
-        """The batch (n, c, h, w) under ``draw``: no chance, and on CUDA no waiting for the device.
+        """The batch (n, c, h, w) under ``draw``, a plain tensor: no chance, and on CUDA no waiting for the device.
 
-        The same draw gives the same result, whatever the memory format. Raises PolicyError for a draw of another size.
+        The same draw gives the same result, whatever the memory format. That floats lie in [0, 1] is not looked up, as
+        a call does it. Raises PolicyError for a draw of another size or of another transform.
         """
         check_batch(images)
+        if type(images) is not Tensor:  # else the result of a tv_tensors.Image would be one only if nothing changed it
+            images = images.as_subclass(Tensor)
+        if not isinstance(draw, self.draw_type):
+            wanted = self.draw_type.__name__
+            raise PolicyError(f"{type(self).__name__} acts on a {wanted}, got {type(draw).__name__}")
         if len(draw) != len(images):
             raise PolicyError(f"the draw must be for the batch of {len(images)} images, got one for {len(draw)}")
         if len(images) == 0:
@@ -131,8 +141,12 @@ class ChainDraw(Draw):
 class Chain(BatchTransform[ChainDraw]):
     """Several transforms, one after the other, under one generator: ``Chain([CropAndFlip(), policy])``."""
 
+    draw_type = ChainDraw
+
     def __init__(self, transforms: Iterable[BatchTransform[Any]]) -> None:
         super().__init__()
+        if isinstance(transforms, BatchTransform) or not isinstance(transforms, Iterable):
+            raise PolicyError(f"a chain is made of a list of transforms, got a {type(transforms).__name__}")
         self.transforms = nn.ModuleList()
         for transform in transforms:
             if not isinstance(transform, BatchTransform):

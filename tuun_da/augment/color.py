@@ -104,8 +104,10 @@ def gamma(images: Tensor, value: Tensor) -> Tensor:
     # Of uint8 only the 256 levels are computed.
     levels = torch.arange(256, device=images.device).to(torch.uint8).view(1, 1, 1, 256)
     given = images if images.is_floating_point() else levels
+    unit = to_unit(given).to(torch.float64)
+    is_black = unit == 0.0  # whose logarithm has no gradient
     # exp and log in float64: pow's last bit depends on where in memory a pixel lies
-    power = torch.exp(torch.log(to_unit(given).to(torch.float64)) * exponent)
+    power = torch.exp(torch.log(unit.masked_fill(is_black, 1.0)) * exponent).masked_fill(is_black, 0.0)
     changed = from_unit(power.to(working_type(images)), images)
     if not images.is_floating_point():
         changed = changed.view(-1, 256).gather(1, images.flatten(1).to(torch.int64)).view(images.shape)

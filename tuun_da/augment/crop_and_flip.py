@@ -33,6 +33,8 @@ class CropAndFlip(BatchTransform[CropAndFlipDraw]):
     ``RandomHorizontalFlip()``.
     """
 
+    draw_type = CropAndFlipDraw
+
     def _draw(self, n: int, generator: torch.Generator | None) -> CropAndFlipDraw:
         uniform = chance.uniform((n, 4), generator)
         return CropAndFlipDraw(place=uniform[:, :2], flip=uniform[:, 2:])
@@ -58,6 +60,8 @@ class Cutout(BatchTransform[CutoutDraw]):
     covered there. In the paper it comes after crop and flip, and the fill is 0 after normalizing, the mean of the
     training images. Raises PolicyError.
     """
+
+    draw_type = CutoutDraw
 
     def __init__(self, *, share: float = CUTOUT_SHARE, fill: float = GREY) -> None:
         if not is_real(share) or not 0.0 < share <= 1.0:

@@ -22,7 +22,7 @@ class DeviceTable:
         """The table on ``device``."""
         found = self._on.get(device)
         if found is None:
-            found = self._table.to(device, non_blocking=True)
+            found = self._table.to(device, non_blocking=device.type != "cpu")
             if not torch.compiler.is_compiling():  # what a graph makes belongs to the graph
                 self._on[device] = found
         return found

@@ -15,10 +15,12 @@ any transform, of training images only:
     transform = A.Compose([Augmentation(), A.Normalize()])
     image = transform(image=image)["image"]
 
+In the workers of torch's DataLoader it draws anew in each worker and epoch, as the loader's seed has it.
+
 It takes an image (h, w), (h, w, 1) or (h, w, 3), uint8 or float32 in [0, 1], and returns the same kind.
 """
 
-STANDARD_IMPORTS = ("from random import Random", "from typing import Any, NamedTuple")
+STANDARD_IMPORTS = ("import sys", "from random import Random", "from typing import Any, NamedTuple")
 IMPORTS = """
 import albumentations as A
 import numpy as np
@@ -67,6 +69,7 @@ class Augmentation(A.ImageOnlyTransform):
 
     def __init__(self, p: float = 1.0) -> None:
         super().__init__(p=p)
+        self._worker: tuple[int, Random] | None = None
 
     def __call__(self, *arguments: Any, force_apply: bool = False, **data: Any) -> Any:
         for name in ("mask", "masks", "bboxes", "keypoints"):
@@ -75,7 +78,17 @@ class Augmentation(A.ImageOnlyTransform):
         return super().__call__(*arguments, force_apply=force_apply, **data)
 
     def get_params(self) -> dict[str, Any]:
-        return {"choice": draw(self.py_random)}
+        return {"choice": draw(self._random())}
+
+    def _random(self) -> Random:
+        """albumentations' generator; in a worker of a DataLoader, where each has the same copy, one of the worker."""
+        loading = sys.modules.get("torch.utils.data")
+        worker = None if loading is None else loading.get_worker_info()
+        if worker is None:
+            return self.py_random
+        if self._worker is None or self._worker[0] != worker.seed:
+            self._worker = (worker.seed, Random(worker.seed ^ self.py_random.getrandbits(64)))
+        return self._worker[1]
 
     def apply(self, img: np.ndarray, choice: Choice, **parameters: Any) -> np.ndarray:
         return apply(img, choice)

@@ -26,6 +26,9 @@ A quarter of a level of 255; in half precision, 4 (float16) and 2 (bfloat16) ste
 """
 PIL_MODES = {"L": 1, "RGB": 3}
 ACCEPTED = "a PIL image, a (c, h, w) tensor or an (n, c, h, w) batch"
+LOCATED = frozenset({"mask", "masks", "boxes", "bboxes", "keypoints"})
+"""Names of what would have to move along with an image."""
+
 ONLY_CLASSIFICATION = (
     "only image classification is supported, because labels stay as they are while boxes, masks and points do not "
     "move along: pass the image by itself"
@@ -92,7 +95,8 @@ def check_batch(images: Tensor) -> None:
 def check_samples(samples: Any) -> None:
     """Raise PolicyError unless ``samples`` is a list of images (c, h, w), or of tuples or lists that begin with one.
 
-    Only the type of the first image is looked at: a tensor, or an array, which makes a tensor.
+    Only the first sample is looked at: its image must be a tensor, or an array, which makes a tensor, and nothing
+    beside it may be what would have to move along: boxes, masks, keypoints, further images.
     """
     if not isinstance(samples, Sequence) or isinstance(samples, str | bytes):
         raise PolicyError(f"a mini-batch is made of a list of samples, got a {type(samples).__name__}")
@@ -102,6 +106,8 @@ def check_samples(samples: Any) -> None:
     image = sample[0] if isinstance(sample, tuple | list) and sample else sample
     module = type(image).__module__
     if isinstance(image, Tensor) or module == "numpy":
+        for other in sample[1:] if image is not sample else ():
+            _check_beside(other)
         return
     if module.startswith("PIL."):
         remedy = ": put torchvision's PILToTensor at the end of the data set's own transform"
@@ -113,6 +119,24 @@ def check_samples(samples: Any) -> None:
         "a sample must be an image as a tensor (c, h, w), or a tuple of it and more, such as its label; "
         f"got {'samples' if image is sample else 'images'} of type {type(image).__name__}{remedy}"
     )
+
+
+def _check_beside(other: Any) -> None:
+    """Raise PolicyError for what stands beside an image in a sample and would have to move with it."""
+    if isinstance(other, Mapping):
+        for name, value in other.items():
+            if str(name).lower() in LOCATED:
+                raise PolicyError(f"a sample has {name!r} beside its image: {ONLY_CLASSIFICATION}")
+            _check_beside(value)
+        return
+    tv_tensors = sys.modules.get("torchvision.tv_tensors")
+    if tv_tensors is not None and isinstance(other, tv_tensors.TVTensor):
+        raise PolicyError(f"a sample has tv_tensors.{type(other).__name__} beside its image: {ONLY_CLASSIFICATION}")
+    if (isinstance(other, Tensor) or type(other).__module__ == "numpy") and other.ndim >= 2:
+        raise PolicyError(
+            f"a sample has an array of shape {tuple(other.shape)} beside its image, as a mask or boxes have it: "
+            f"{ONLY_CLASSIFICATION}"
+        )
 
 
 def within_range(images: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ def keep_where(kept: Tensor, images: Tensor, changed: Tensor) -> Tensor:
     if not kept.any():
         return changed
     # whole rows are copied at the speed of memory; torch.where would go through them number by number
-    row = torch.arange(len(kept))
+    row = torch.arange(len(kept), device=kept.device)
     return torch.cat((images, changed)).index_select(0, torch.where(kept, row, row + len(kept)))
 
 

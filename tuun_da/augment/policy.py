@@ -56,6 +56,8 @@ class Policy(BatchTransform[PolicyDraw]):
     A per-batch policy that is called on single images is applied per image, and warns of that once.
     """
 
+    draw_type = PolicyDraw
+
     def __init__(
         self,
         params: Mapping[str, Any],

@@ -40,6 +40,8 @@ class SpaceTransform(BatchTransform[SpaceDraw]):
     ``interpolation`` is "nearest" or "bilinear", and ``fill`` of 255 comes into empty space. Raises PolicyError.
     """
 
+    draw_type = SpaceDraw
+
     def __init__(
         self,
         space: Space,

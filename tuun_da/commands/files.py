@@ -97,7 +97,7 @@ def export(options: argparse.Namespace) -> int:
 def space(options: argparse.Namespace) -> int:
     """Write a search space of operation types; the exit code."""
     from tuun_da.data_files import write_atomically
-    from tuun_da.space_file import checked_types, policy_space, space_text, types_of_categories
+    from tuun_da.space_file import checked_types, is_space_file, policy_space, space_text, types_of_categories
 
     types = PUBLISHED_TYPES
     if options.categories is not None:
@@ -112,6 +112,8 @@ def space(options: argparse.Namespace) -> int:
     )
     check_output(options.output)
     output = Path(options.output).resolve()
+    if output.exists() and not is_space_file(output):
+        raise ConfigError(f"--output is there already, and is no search space: {options.output!r}")
     write_atomically(output, space_text(space))
     print(f"{len(space)} parameters, {len(types)} operation types: {', '.join(types)}")
     print(f"Written to {output}")
@@ -126,12 +128,15 @@ def show(options: argparse.Namespace) -> int:
     check_output(options.output)
 
     # Only now what takes seconds to import.
-    from tuun_da.report.contact_sheet import check_sheet_path, save_contact_sheet, searched_size
+    from tuun_da.report.contact_sheet import check_sheet_path, is_contact_sheet, save_contact_sheet, searched_size
     from tuun_da.training.shown_images import read_shown_images
 
     check_sheet_path(options.output)
-    images = read_shown_images(options.images, options.columns, image_size=searched_size(record))
     output = Path(options.output).resolve()
+    if output.exists() and not is_contact_sheet(output):  # one of the images, it may be
+        raise ConfigError(f"--output is there already, and this command did not write it: {options.output!r}")
+    size = searched_size(record)
+    images = read_shown_images(options.images, options.columns, image_size=size, data_dir=options.data_dir)
     save_contact_sheet(record, images, output, rows=options.rows, seed=options.seed, title=Path(options.policy).name)
     print(f"Written to {output}")
     return 0

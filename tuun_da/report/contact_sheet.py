@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from torch import Tensor
 
 from tuun_da.augment.policy import Policy
@@ -28,6 +29,8 @@ LINE_HEIGHT = 16
 CAPTION_LETTERS = 44  # the longest type with its setting
 CAPTION_WIDTH = round(CAPTION_LETTERS * LETTER_WIDTH)
 MOST_PIXELS = 100_000_000
+FONT = "DejaVu Sans Mono"  # comes with matplotlib
+SOFTWARE = "tuun_da's contact sheet"  # in the file, so that it may be overwritten
 PAPER = 240  # of 255, a light grey, on which pictures with white rims have an end
 
 DOTS_PER_INCH = 64  # a power of 2, so that inches times this are whole pixels again
@@ -50,9 +53,20 @@ def save_contact_sheet(
     pictures = sheet_pictures(record, images, rows=rows, seed=seed)
     captions = [["as they are"]]
     captions += [caption(i, one) for i, one in enumerate(record.sub_policies[: len(pictures) - 1], 1)]
-    sheet_figure(pictures, captions, about(record, shown=len(pictures) - 1, seed=seed, title=title)).savefig(
-        path, dpi=DOTS_PER_INCH
-    )
+    head = drawable(about(record, shown=len(pictures) - 1, seed=seed, title=title))
+    sheet_figure(pictures, captions, head).savefig(path, dpi=DOTS_PER_INCH, metadata={"Software": SOFTWARE})
+
+
+def is_contact_sheet(path: str | os.PathLike[str]) -> bool:
+    """Whether the PNG file at ``path`` was written here. Raises OSError."""
+    with open(path, "rb") as file:
+        return b"Software\0" + SOFTWARE.encode() in file.read(4096)  # the text comes before the pixels
+
+
+def drawable(text: str) -> str:
+    """``text`` with a question mark for each letter that the font does not have."""
+    font = get_font(findfont(FONT))
+    return "".join(letter if letter.isspace() or font.get_char_index(ord(letter)) else "?" for letter in text)
 
 
 def check_sheet_path(path: str | os.PathLike[str]) -> None:
@@ -76,7 +90,7 @@ def sheet_pictures(record: PolicyRecord, images: Tensor, *, rows: int | None, se
     if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 1):
         raise ConfigError(f"rows must be a whole number from 1 on, got {rows!r}")
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise ConfigError(f"seed must be a whole number from 0 on, got {seed!r}")
+        raise ConfigError(f"seed must be a whole number from 0 to 2 ** 63 - 1, got {seed!r}")
     if images.ndim != 4 or images.dtype != torch.uint8 or len(images) == 0:
         raise DataError(f"a sheet needs images (n, c, h, w) of uint8, got {tuple(images.shape)} of {images.dtype}")
     generator = torch.Generator().manual_seed(seed)
@@ -120,7 +134,7 @@ def sheet_figure(pictures: Sequence[Tensor], captions: Sequence[Sequence[str]], 
                 1.0 - (top + number * LINE_HEIGHT) / sheet_height,
                 line,
                 va="top",
-                family="DejaVu Sans Mono",  # comes with matplotlib
+                family=FONT,
                 fontsize=LETTER_HEIGHT * 72 / DOTS_PER_INCH,
                 parse_math=False,  # else what is between two $ would be a formula
             )
