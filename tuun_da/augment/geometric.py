@@ -182,11 +182,10 @@ def _crops_one_by_one(images: Tensor, value: Tensor, chance: Tensor) -> Tensor:
             cut = interpolate(cut, size=(height, width), mode="bilinear", align_corners=False)
         parts.append(cut)
         order += numbers
-    whole = (
-        parts[0]
-        if len(parts) == 1
-        else torch.cat(parts).index_select(0, torch.tensor(order, device=images.device).argsort())
-    )
+    whole = parts[0]
+    if len(parts) > 1:
+        back = torch.tensor(order, device=images.device).argsort()
+        whole = torch.cat(parts).index_select(0, back)
     return from_working(whole, images, rounded=True) if images.is_floating_point() else whole
 
 
