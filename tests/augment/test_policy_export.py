@@ -23,10 +23,10 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 
 from tuun_da import Operation, Policy, SubPolicy
-from tuun_da.augment.apply import apply_operation
 from tuun_da.augment.export import TARGETS, is_exported_file, policy_code
 from tuun_da.augment.export_code import number, quoted, written_code
 from tuun_da.augment.export_torchvision import TORCHVISION
+from tuun_da.augment.policy import PolicyDraw
 from tuun_da.errors import PolicyError
 from tuun_da.operations import OPERATION_TYPES
 from tuun_da.policy_format import PolicyRecord
@@ -119,12 +119,14 @@ def test_pixels_at_fixed_choices_are_tuun_das(
     images = make_images(4, channels, size, dtype)
     chances = torch.rand((4, 2), generator=torch.Generator().manual_seed(2))
     white = 255.0 if dtype.is_floating_point else 1.0
-    everyone = torch.ones(4, dtype=torch.bool)
     for i, sub_policy in enumerate(ONE_OF_EACH.sub_policies):
         [operation] = sub_policy.operations
         signs = torch.tensor([1.0, -1.0, -1.0, 1.0])
         before = images.clone()
-        ours = apply_operation(operation, images, everyone, signs, chances)
+        alone = Policy.from_sub_policies([sub_policy], per="image")
+        everyone = torch.ones((4, 1), dtype=torch.bool)
+        draw = PolicyDraw(torch.zeros(4, dtype=torch.int64), everyone, signs[:, None], chances[:, None], None)
+        ours = alone.transform(images, draw)
         theirs = torch.stack(
             [
                 written.apply(image, written.names.Choice(i, (True,), (sign,), (tuple(pair),)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from tuun_da.augment import blur, color, geometric, hue, noise, occlusion, warp
 from tuun_da.augment.pixels import on_host
-from tuun_da.operations import OPERATION_TYPES, Operation
+from tuun_da.operations import OPERATION_TYPES
 
 FUNCTIONS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
     {
@@ -86,20 +85,6 @@ def act(stage: str, images: Tensor, value: Tensor, chance: Tensor, kind: Tensor)
     if stage in RANDOM_FUNCTIONS:
         return RANDOM_FUNCTIONS[stage](images, value, chance)
     return FUNCTIONS[stage](images, value)
-
-
-def apply_operation(operation: Operation, images: Tensor, mask: Tensor, sign: Tensor, chance: Tensor) -> Tensor:
-    """Apply ``operation`` to the images (n, c, h, w) where ``mask`` (n,) is true; its probability is not asked here.
-
-    ``sign`` (n,) is -1 or 1 and counts for signed types only; ``chance`` (n, 2) is uniform in [0, 1).
-    """
-    stage = stage_of(operation.type)
-    kind = torch.zeros_like(mask, dtype=torch.int64)
-    if stage == MOVE:
-        kind = kind + geometric.MOVES.index(operation.type)
-    sign = sign.to(torch.float64) if OPERATION_TYPES[operation.type].signed else torch.ones_like(kind).double()
-    chosen = mask.to(torch.int64) - 1
-    return apply_each(images, chosen, [functools.partial(act, stage)], sign * operation.value, chance, kind)
 
 
 def apply_each(

@@ -25,41 +25,14 @@ from tuun_da.augment.pixels import GREY, from_working, keep_where, on_host, to_w
 CROP_PADDING = 4 / 32
 """Width of the reflected frame that random crops may reach into, as a share of the side."""
 
-Row = tuple[Tensor | float, Tensor | float, Tensor | float]
-
-
-def shear_x(images: Tensor, value: Tensor) -> Tensor:
-    """Shift each row in proportion to its height over the centre; ``value`` is the tangent of the angle."""
-    return affine(images, value, (1.0, value, 0.0), (0.0, 1.0, 0.0))
-
-
-def shear_y(images: Tensor, value: Tensor) -> Tensor:
-    """Shift each column in proportion to its distance from the centre; ``value`` is the tangent of the angle."""
-    return affine(images, value, (1.0, 0.0, 0.0), (value, 1.0, 0.0))
-
-
-def translate_x(images: Tensor, value: Tensor) -> Tensor:
-    """Move to the right by ``value`` times the width."""
-    return affine(images, value, (1.0, 0.0, -value * images.shape[3]), (0.0, 1.0, 0.0))
-
-
-def translate_y(images: Tensor, value: Tensor) -> Tensor:
-    """Move down by ``value`` times the height."""
-    return affine(images, value, (1.0, 0.0, 0.0), (0.0, 1.0, -value * images.shape[2]))
-
-
-def rotate(images: Tensor, value: Tensor, *, fill: float = GREY, interpolation: str = "bilinear") -> Tensor:
-    """Turn about the centre by ``value`` degrees, counter-clockwise."""
-    angle = value * (math.pi / 180.0)
-    cos, sin = angle.cos(), angle.sin()
-    return affine(images, value, (cos, -sin, 0.0), (sin, cos, 0.0), fill=fill, interpolation=interpolation)
+Row = tuple[Tensor, Tensor, Tensor]
 
 
 MOVES = ("shearX", "shearY", "translateX", "translateY", "rotate")
 """The types that are one affine map."""
 
 
-def move(images: Tensor, value: Tensor, kind: Tensor) -> Tensor:
+def move(images: Tensor, value: Tensor, kind: Tensor, *, fill: float = GREY, interpolation: str = "bilinear") -> Tensor:
     """Apply ``MOVES[kind]`` with ``value`` to each image, ``kind`` and ``value`` (n,); all in one sampling."""
     height, width = images.shape[-2:]
     is_shear_x, is_shear_y, is_translate_x, is_translate_y, is_rotate = (kind == k for k in range(len(MOVES)))
@@ -68,7 +41,37 @@ def move(images: Tensor, value: Tensor, kind: Tensor) -> Tensor:
     cos, sin = angle.cos(), angle.sin()
     x = (cos, torch.where(is_shear_x, value, -sin), torch.where(is_translate_x, -value * width, zero))
     y = (torch.where(is_shear_y, value, sin), cos, torch.where(is_translate_y, -value * height, zero))
-    return affine(images, value, x, y)
+    return affine(images, value, x, y, fill=fill, interpolation=interpolation)
+
+
+def shear_x(images: Tensor, value: Tensor) -> Tensor:
+    """Shift each row in proportion to its height over the centre; ``value`` is the tangent of the angle."""
+    return move(images, value, _all(value, "shearX"))
+
+
+def shear_y(images: Tensor, value: Tensor) -> Tensor:
+    """Shift each column in proportion to its distance from the centre; ``value`` is the tangent of the angle."""
+    return move(images, value, _all(value, "shearY"))
+
+
+def translate_x(images: Tensor, value: Tensor) -> Tensor:
+    """Move to the right by ``value`` times the width."""
+    return move(images, value, _all(value, "translateX"))
+
+
+def translate_y(images: Tensor, value: Tensor) -> Tensor:
+    """Move down by ``value`` times the height."""
+    return move(images, value, _all(value, "translateY"))
+
+
+def rotate(images: Tensor, value: Tensor, *, fill: float = GREY, interpolation: str = "bilinear") -> Tensor:
+    """Turn about the centre by ``value`` degrees, counter-clockwise."""
+    return move(images, value, _all(value, "rotate"), fill=fill, interpolation=interpolation)
+
+
+def _all(value: Tensor, name: str) -> Tensor:
+    """That move for every image."""
+    return torch.full_like(value, MOVES.index(name), dtype=torch.int64)
 
 
 def affine(
@@ -76,7 +79,7 @@ def affine(
 ) -> Tensor:
     """Take the pixel at (u, v) from (x0 u + x1 v + x2, y0 u + y1 v + y2), in pixels from the centre of the image.
 
-    The entries of ``x`` and ``y`` are numbers or tensors (n,). Images with a ``value`` (n,) of 0 stay exactly as they
+    The entries of ``x`` and ``y`` are (n,). Images with a ``value`` (n,) of 0 stay exactly as they
     are. ``fill`` of 255 comes from outside; ``interpolation`` is "bilinear" or "nearest".
     """
     height, width = images.shape[-2:]
@@ -223,6 +226,6 @@ def centred(side: int, images: Tensor) -> Tensor:
     return torch.arange((1 - side) / 2, side / 2, dtype=working_type(images), device=images.device)
 
 
-def _column(entry: Tensor | float, side: int) -> Tensor | float:
-    """One number of each image, or of all, from pixels to half sides."""
-    return entry.view(-1, 1, 1) * (2.0 / side) if isinstance(entry, Tensor) else entry * (2.0 / side)
+def _column(entry: Tensor, side: int) -> Tensor:
+    """One number of each image, from pixels to half sides."""
+    return entry.view(-1, 1, 1) * (2.0 / side)
