@@ -131,7 +131,7 @@ def _judge(journal: Journal, settings: Settings, name: str, seed: int, trials: r
     picked = [("recommended", recommend(space, params, values))]
     if settings.lucky:
         picked.append(("lucky", int(np.argmax(values))))
-    if any(f",{more}=" in name for more in ("probe", "warm_start")):  # what it recommends itself knows of these, too
+    if name.startswith("ours:gp,"):  # with a probe, say: what such an optimizer recommends knows of it, too
         picked.append(("own recommendation", recommended_by(name, settings.space, params, values)))
     for figure, index in picked:
         known = {"kind": "result", "optimizer": name, "race_seed": seed, "at": at, "figure": figure}
