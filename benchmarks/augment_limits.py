@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tuun_da.training.loop import Autocast, Normalize, seeded
+from tuun_da.training.evaluation import Autocast, Normalize
+from tuun_da.training.loop import seeded
 from tuun_da.training.models import build_model
 
 CHANNELS = 3

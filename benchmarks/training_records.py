@@ -17,6 +17,9 @@ from tuun_da.errors import ConfigError
 Record = dict[str, Any]
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 MACHINE_KEYS = ("hardware", "versions")
+HELD_SETTINGS = (  # of the training; the others are at their defaults
+    "batch_size", "learning_rate", "momentum", "weight_decay", "label_smoothing", "warmup_share", "precision",
+)  # fmt: skip
 
 
 def read_trainings(path: Path | str) -> list[Record]:
@@ -68,9 +71,7 @@ def trainings_done(path: Path, header: Record) -> set[tuple[str, int]]:
 
 def make_header(setting: Setting, *, train_images: int, validation_images: int) -> Record:
     """What all trainings of ``setting`` on this machine have in common. ``epochs`` are passes over the images."""
-    config = {
-        name: value for name, value in setting.train_config.to_dict().items() if name not in ("model", "epochs", "seed")
-    }
+    config = {name: value for name, value in setting.train_config.to_dict().items() if name in HELD_SETTINGS}
     return {
         "setting": setting.name,
         "net": setting.net,

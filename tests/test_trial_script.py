@@ -44,6 +44,9 @@ def report_intermediate_result(metric):
     if str(_epochs) == os.environ.get("FAKE_NNI_INTERRUPT_AFTER"):
         os.kill(os.getpid(), signal.SIGINT)
 
+def get_sequence_id():
+    return int(os.environ.get("FAKE_NNI_SEQUENCE", "0"))
+
 def report_final_result(metric):
     _told("final", metric)
     os.kill(os.getpid(), signal.SIGINT) if os.environ.get("FAKE_NNI_IMPATIENT") else None
@@ -98,6 +101,8 @@ class Case:
     parameters: dict[str, Any]
 
 
+SCORED = ("--repeats", "2", "--resplit", "--validation-sample", "40", "--metric", "macro_f1", "--reward", "best",
+          "--sampling", "balanced")  # fmt: skip
 JOINT = {"learning_rate": 0.003, "weight_decay": 0.07, "batch_size": 10.0, "label_smoothing": 0.1}
 CHOICES = ("none", "etp", "trivialaugment", "search", "etp+search", "policy.json")
 
@@ -117,6 +122,8 @@ CASES = {
     "nan": case("--learning-rate", "1e30"),
     "bug": case("--model", "broken:make"),
     "joint": case("--learning-rate", "0.5", parameters=POINT | JOINT),
+    "scored otherwise": case(*SCORED),
+    "resplit alone": case("--resplit"),
     "unknown option": case("--epoch-count", "3"),
 }
 
@@ -187,6 +194,7 @@ def test_a_trial_asks_before_the_slow_imports_reports_each_epoch_and_echoes_what
     assert done.code == 0, done.output
     assert done.asked == [[]]
     echo = done.final
+    assert echo.details["settings"]["trial"] == {"repeats": 1, "resplit": False, "validation_sample": None}
     assert (echo.id, echo.parameters) == (7, {name: value for name, value in POINT.items() if name != "tuun_id"})
     assert (echo.state, echo.seed) == (TrialState.SUCCEEDED, 3)
     assert list(echo.curve) == done.curve
@@ -243,6 +251,7 @@ def test_every_choice_of_a_policy_trains_and_they_differ(done):
         ("no folder", "nowhere"),
         ("unknown parameter", "learning_rat"),
         ("nan", "became nan in epoch 1"),
+        ("resplit alone", "needs repeats of at least 2"),
     ],
 )
 def test_a_failure_is_told_in_words_and_ends_with_1(done, name, words):
@@ -267,6 +276,27 @@ def test_parameters_of_a_joint_space_reach_the_training_and_win_over_the_options
     used = done["joint"].final.details["settings"]["train"]
     assert {name: used[name] for name in JOINT} == JOINT
     assert all(math.isfinite(value) for value in done["joint"].curve)
+
+
+def test_repeats_metric_and_reward_make_the_score(done):
+    echo = done["scored otherwise"].final
+    assert echo.state is TrialState.SUCCEEDED
+    first, second = echo.curve[:2], echo.curve[2:]
+    assert echo.value == pytest.approx((max(first) + max(second)) / 2)
+    assert list(echo.curve) == done["scored otherwise"].curve
+    assert echo.details["planned_epochs"] == len(echo.curve) == 4
+    assert echo.details["settings"]["trial"] == {"repeats": 2, "resplit": True, "validation_sample": 40}
+    train = echo.details["settings"]["train"]
+    assert (train["metric"], train["reward"], train["sampling"]) == ("macro_f1", "best", "balanced")
+
+
+def test_trials_with_a_fresh_sample_are_judged_on_images_of_their_own(run, tmp_path):
+    sampled = [*SMALL[:-1], "1", "--validation-sample", "20"]
+    curves = {}
+    for number in ("0", "1", "2"):
+        (tmp_path / "heard").unlink(missing_ok=True)
+        curves[number] = run(*sampled, FAKE_NNI_SEQUENCE=number).curve[0]
+    assert len(set(curves.values())) > 1
 
 
 def test_an_option_that_does_not_exist_is_named(done):

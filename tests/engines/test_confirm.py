@@ -181,7 +181,7 @@ def test_trainings_repeat_use_fresh_seeds_and_read_the_test_images():
                 train(
                     TrainConfig.from_mapping(TRAIN.to_dict() | {"seed": seed}), splits,
                     build_transform(choice, record()), torch.device("cpu"), evaluate_test=True,
-                ).test_accuracy
+                ).test_score
                 for seed in made.seeds
             )  # fmt: skip
             assert row.accuracies == expected

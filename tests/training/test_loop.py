@@ -12,7 +12,8 @@ from torch import nn
 
 from tuun_da.errors import ConfigError, TrainingError
 from tuun_da.training.batches import Batches, placed
-from tuun_da.training.loop import Autocast, Normalize, accuracy, train
+from tuun_da.training.evaluation import Autocast, Normalize, evaluated
+from tuun_da.training.loop import train
 from tuun_da.training.models import build_model
 from tuun_da.training.schedule import TrainConfig, one_cycle
 
@@ -27,7 +28,7 @@ def config(**settings):
 def test_it_learns_what_can_be_learnt(model, epochs):
     result = train(config(model=model, epochs=epochs), striped_splits(), None, CPU, evaluate_test=True)
     assert result.score >= 0.9
-    assert result.test_accuracy >= 0.9
+    assert result.test_score >= 0.9
     assert result.train_losses[-1] < result.train_losses[0] / 2
 
 
@@ -46,7 +47,7 @@ def test_the_result_says_what_happened():
     assert result.train_losses == tuple(report.train_loss for report in reports)
     assert result.train_accuracies == tuple(report.train_accuracy for report in reports)
     assert result.score == result.curve[-1]
-    assert (result.epochs_done, result.planned_epochs, result.test_accuracy) == (4, 4, None)
+    assert (result.epochs_done, result.planned_epochs, result.test_score) == (4, 4, None)
     assert 0 < sum(report.seconds for report in reports) <= result.seconds
     rates = [one_cycle(4 * n - 0.5, total_steps=16, peak=0.02, warmup_share=0.2) for n in (1, 2, 3, 4)]
     assert [report.learning_rate for report in reports] == pytest.approx(rates)
@@ -120,10 +121,10 @@ def test_the_training_images_are_not_changed_by_a_transform_that_works_in_place(
 
 def test_neither_validation_nor_test_images_reach_the_transform_and_test_is_not_read():
     splits = striped_splits()
-    splits.test_labels[:] = 99  # reading them would fail or show
+    splits.test_labels[:] = 1 - splits.test_labels  # reading them would show
     ruined = train(config(), splits, lambda images, *, generator: torch.zeros_like(images), CPU)
-    assert ruined.test_accuracy is None
-    assert train(config(), splits, None, CPU, evaluate_test=True).test_accuracy == 0
+    assert ruined.test_score is None
+    assert train(config(), splits, None, CPU, evaluate_test=True).test_score == 0
 
 
 @pytest.mark.parametrize(
@@ -250,7 +251,9 @@ def test_accuracy_counts_every_image_once_in_evaluation_mode():
     model = Counting().train()
     batches = Batches(images, labels, CPU, 3)
     normalize = Normalize(splits, CPU, torch.contiguous_format)
-    assert accuracy(model, batches, normalize, Autocast("float32", CPU)) == 5 / 7
+    judged = evaluated(model, batches, normalize, Autocast("float32", CPU), 3)
+    assert judged.accuracy == 5 / 7
+    assert judged.confusion.tolist() == [[2, 1, 0], [0, 1, 1], [0, 0, 2]]
     assert model.calls == [(3, False, True), (3, False, True), (1, False, True)]
 
 
@@ -272,7 +275,7 @@ def linear(num_classes):
     """Stands for ``build_model``: one layer, whose logits are of ``num_classes``; the built models are in the list."""
     built = []
 
-    def build(name, *, num_classes=num_classes, channels, image_size):
+    def build(name, *, num_classes=num_classes, channels, image_size, weights=None):
         built.append(nn.Sequential(nn.Flatten(), nn.Linear(channels * image_size**2, num_classes)))
         return built[-1]
 
@@ -321,9 +324,9 @@ def test_weights_order_and_transform_draw_from_different_seeds(monkeypatch):
     orders, transforms = [], []
     shuffled = Batches.shuffled
 
-    def spy(self, generator):
+    def spy(self, generator, sampling):
         orders.append(generator.initial_seed())
-        return shuffled(self, generator)
+        return shuffled(self, generator, sampling)
 
     def watching(images, *, generator):
         transforms.append(generator.initial_seed())
@@ -334,6 +337,70 @@ def test_weights_order_and_transform_draw_from_different_seeds(monkeypatch):
         train(config(seed=seed, epochs=1, batch_size=64), striped_splits(), watching, CPU)
     assert len(orders) == len(transforms) == 3
     assert len({*orders, *transforms, *range(3)}) == 9
+
+
+def test_score_and_curve_are_of_the_metric_of_the_settings():
+    splits = striped_splits(noise=150, validation=60)
+    splits = replace(
+        splits, validation_images=splits.validation_images[:41], validation_labels=splits.validation_labels[:41]
+    )
+    splits.validation_labels[:31] = 0  # the rare class is now hard to find
+    by_metric = {
+        metric: train(config(metric=metric), splits, None, CPU, evaluate_test=True)
+        for metric in ("accuracy", "balanced_accuracy", "macro_f1")
+    }
+    assert len({result.train_losses for result in by_metric.values()}) == 1
+    assert len({result.score for result in by_metric.values()}) == 3
+    assert all(result.score == result.curve[-1] for result in by_metric.values())
+    assert by_metric["balanced_accuracy"].test_score == pytest.approx(
+        by_metric["accuracy"].test_score
+    )  # as many of both there
+
+
+def test_the_reward_of_the_settings_is_the_score():
+    splits = striped_splits(noise=120, validation=50)
+    last, best = (
+        train(config(epochs=8, reward=kind, learning_rate=0.05), splits, None, CPU) for kind in ("last", "best")
+    )
+    assert last.curve == best.curve
+    assert (last.score, best.score) == (last.curve[-1], max(best.curve))
+
+
+def test_balanced_sampling_shows_both_classes_equally_often():
+    splits = striped_splits(train=80)
+    rare = torch.cat([torch.arange(0, 80, 2), torch.tensor([1, 3, 5])])
+    splits = replace(splits, train_images=splits.train_images[rare], train_labels=splits.train_labels[rare])
+    known = {image.numpy().tobytes(): int(label) for image, label in
+             zip(splits.train_images, splits.train_labels, strict=True)}  # fmt: skip
+    seen = []
+
+    def watching(images, *, generator):
+        seen.extend(known[image.numpy().tobytes()] for image in images)
+        return images
+
+    train(config(epochs=2, sampling="balanced"), splits, watching, CPU)
+    assert (len(seen), sum(seen)) == (80, 40)
+    seen.clear()
+    train(config(epochs=2), splits, watching, CPU)
+    assert sum(seen) <= 6
+
+
+def test_a_compiled_network_is_the_same_network_and_a_short_batch_goes_past_the_graph(monkeypatch):
+    """Without inductor, which takes minutes on the CPU: its graphs are run as they were recorded."""
+    graphs = []
+
+    def recorded(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    compile_module = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **how: compile_module(self, backend=recorded, **how))
+    splits = striped_splits(noise=90, validation=50)  # batches of 20 when validating: the last one has 10
+    plain, compiled = (train(config(compile=choice), splits, None, CPU) for choice in (False, True))
+    assert len(graphs) == 2  # for training and for evaluation
+    assert compiled.train_losses == pytest.approx(plain.train_losses, rel=1e-4)
+    assert compiled.curve == plain.curve
+    assert 0 < plain.startup_seconds < compiled.startup_seconds < compiled.seconds
 
 
 @pytest.mark.parametrize("classes", [1, 3])

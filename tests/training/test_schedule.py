@@ -61,7 +61,7 @@ def test_settings_survive_json(config):
 
 
 def test_an_unknown_setting_is_named():
-    with pytest.raises(ConfigError, match="unknown TrainConfig setting 'epoch'; known are model, epochs"):
+    with pytest.raises(ConfigError, match="unknown TrainConfig setting 'epoch'; known are model, weights, epochs"):
         TrainConfig.from_mapping({"epoch": 3})
 
 

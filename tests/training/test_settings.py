@@ -34,13 +34,19 @@ def test_a_bare_path_gets_the_spelling_that_works(tmp_path):
         ("image_size", 3), ("image_size", 32.0), ("train_size", 0), ("train_per_class", 0), ("train_size", True),
         ("validation_size", 0), ("validation_size", 1.0), ("validation_size", 0.0), ("validation_size", True),
         ("validation_size", "600"), ("test_size", -1), ("test_size", 1.5), ("split_seed", -1), ("skip_broken", 1),
-        ("data_dir", ""), ("data_dir", 5),
+        ("data_dir", ""), ("data_dir", 5), ("extra", "no"),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_is_named(name, value):
     with pytest.raises(ConfigError, match=f"^{name} must be") as caught:
         DataConfig(**{name: value})
     assert "got" in str(caught.value)
+
+
+def test_only_svhn_has_an_extra_split():
+    assert DataConfig(data="svhn", extra=True).extra
+    with pytest.raises(ConfigError, match=r"extra is for svhn, .*; data is 'cifar10'"):
+        DataConfig(data="cifar10", extra=True)
 
 
 def test_two_sizes_for_train_are_one_too_many():

@@ -41,6 +41,19 @@ class Draw:
         wait = device.type == "cpu"
         return replace(self, **{name: getattr(self, name).to(device, non_blocking=not wait) for name in tensors})
 
+    @classmethod
+    def joined(cls, draws: Sequence[Self]) -> Self:
+        """The draw for several batches that are put together, one after the other."""
+        parts = {field.name: [getattr(draw, field.name) for draw in draws] for field in fields(cls)}
+        return cls(**{name: _joined(values) for name, values in parts.items()})
+
+
+def _joined(values: list[Any]) -> Any:
+    """Tensors one below the other; anything else only if all have the same."""
+    if isinstance(values[0], Tensor):
+        return torch.cat(values)
+    return values[0] if all(value == values[0] for value in values) else None
+
 
 DrawT = TypeVar("DrawT", bound=Draw)
 
@@ -136,6 +149,11 @@ class ChainDraw(Draw):
 
     def to(self, device: torch.device) -> Self:
         return replace(self, parts=tuple(part.to(device) for part in self.parts))
+
+    @classmethod
+    def joined(cls, draws: Sequence[Self]) -> Self:
+        places = zip(*(draw.parts for draw in draws), strict=True)
+        return cls(sum(len(draw) for draw in draws), tuple(type(parts[0]).joined(parts) for parts in places))
 
 
 class Chain(BatchTransform[ChainDraw]):

@@ -40,6 +40,8 @@ LABELS = {
 }
 """The baselines by their names in ``augment.named``, for people."""
 
+METRIC_LABELS = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro F1"}
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -52,7 +54,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Row:
-    """Test accuracies of a candidate, shares in [0, 1], in the order of the seeds."""
+    """Test accuracies of a candidate (or what the metric is), shares in [0, 1], in the order of the seeds."""
 
     label: str
     accuracies: tuple[float, ...]
@@ -92,6 +94,7 @@ class Confirmation:
     rows: tuple[Row, ...]
     seeds: tuple[int, ...]
     n_test: int
+    metric: str = "accuracy"
 
     def comparisons(self) -> tuple[Comparison, ...]:
         """The found policy against every other row."""
@@ -103,6 +106,7 @@ class Confirmation:
         return {
             "seeds": list(self.seeds),
             "n_test": self.n_test,
+            "metric": self.metric,
             "rows": [
                 {"label": r.label, "mean": r.mean, "deviation": r.deviation, "accuracies": list(r.accuracies)}
                 for r in self.rows
@@ -126,8 +130,9 @@ class Confirmation:
             for c in self.comparisons()
         ]
         title = f"{self.rows[-1].label} against (difference in points, 95 % interval over the seeds):"
+        metric = METRIC_LABELS[self.metric]
         lines = [
-            f"Accuracy on {self.n_test} test images, {len(self.seeds)} trainings each (mean, standard deviation):",
+            f"{metric} on {self.n_test} test images, {len(self.seeds)} trainings each (mean, standard deviation):",
             *(f"  {r.label:<28}{100 * r.mean:6.2f} %  +- {100 * r.deviation:.2f}" for r in self.rows),
             *(["", title, *against] if against else []),
         ]
@@ -192,7 +197,7 @@ def confirm(
     rows = [
         Row(candidate.label, tuple(accuracies[i, k] for k in range(n_seeds))) for i, candidate in enumerate(candidates)
     ]
-    return Confirmation(tuple(rows), seeds, n_test)
+    return Confirmation(tuple(rows), seeds, n_test, train_config.metric)
 
 
 def check_request(baselines: Sequence[str], n_seeds: int, workers: int | None) -> None:
@@ -279,6 +284,6 @@ def _train_one(
     splits = _splits_of(data_config)
     with pick_device(device) as chosen:
         result = train(train_config, splits, transform, chosen, evaluate_test=True)
-    if result.test_accuracy is None:
+    if result.test_score is None:
         raise TuunDaError(f"data {data_config.data} has no test images")
-    return result.test_accuracy, len(splits.test_labels)
+    return result.test_score, len(splits.test_labels)

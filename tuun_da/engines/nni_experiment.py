@@ -210,6 +210,8 @@ def running(config: NniConfig, *, port: int, listen_all: bool) -> Iterator[NniEx
         raise ConfigError(f"{config.path}: NNI refuses it: {error or type(error).__name__}") from None
     # Trials are started by the name in trialCommand: it must be this Python, activated or not.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    # All trials at once on all cores would wait for each other; --threads of a trial and the user's own value win.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // config.concurrency)))
     if not listen_all:
         os.environ["NODE_OPTIONS"] = loopback_node_options(os.environ.get("NODE_OPTIONS", ""))
     for attempt in range(START_ATTEMPTS):

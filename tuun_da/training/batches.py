@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tuun_da.training.sampling import epoch_order
+
 MAX_SHARE_OF_FREE_MEMORY = 0.4  # of the GPU, for one split: the network needs the rest, and trials may share a GPU
 
 
@@ -29,9 +31,10 @@ class Batches:
         """
         return max(len(self.labels) // self.batch_size, 1)
 
-    def shuffled(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    def shuffled(self, generator: torch.Generator, sampling: str = "shuffled") -> Iterator[tuple[Tensor, Tensor]]:
         """One training epoch of ``full`` batches, in an order drawn from ``generator`` (of the CPU)."""
-        order = torch.randperm(len(self.labels), generator=generator)[: self.full * self.batch_size]
+        count = min(self.full * self.batch_size, len(self.labels))
+        order = epoch_order(self.labels.cpu(), count, sampling, generator)
         order = order.to(self.images.device)
         for begin in range(0, len(order), self.batch_size):
             chosen = order[begin : begin + self.batch_size]

@@ -5,24 +5,24 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from tuun_da.errors import ConfigError, TrainingError
-from tuun_da.training.batches import Batches, placed
+from tuun_da.training.augmented import Transform, augmented
+from tuun_da.training.batches import placed
+from tuun_da.training.checkpoint import Checkpoint
+from tuun_da.training.evaluation import Autocast, Normalize, evaluated, predicted_logits
 from tuun_da.training.models import build_model
 from tuun_da.training.reward import reward
 from tuun_da.training.schedule import TrainConfig, one_cycle
 from tuun_da.training.splits import Splits
-
-Transform = Callable[..., Tensor]
-"""Called as ``transform(images, generator=generator)`` with a mini-batch uint8 (n, c, h, w) on the device and a
-generator of the CPU, whose numbers are the same for every device; gives uint8 of the same shape, on the same device."""
 
 Classifier = Callable[[Tensor], Tensor]
 """A trained network: uint8 (n, c, h, w) on the device to logits float32 (n, classes), without gradients or dropout."""
@@ -30,9 +30,13 @@ Classifier = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class EpochReport:
-    """One epoch, counted from 1. ``learning_rate`` is that of its last step; ``seconds`` include the validation."""
+    """One epoch, counted from 1. ``learning_rate`` is that of its last step; ``seconds`` include the validation.
+
+    ``validation_score`` is by the metric of the settings, in [0, 1], larger is better.
+    """
 
     epoch: int
+    validation_score: float
     validation_accuracy: float
     train_loss: float
     train_accuracy: float
@@ -44,7 +48,9 @@ class EpochReport:
 class TrialResult:
     """A finished training. Accuracies are shares in [0, 1]; the train curves are of augmented images, while learning.
 
-    ``score`` is the validation accuracy of the last epoch. ``test_accuracy`` is None unless it was asked for.
+    ``score`` is the reward of the settings, ``curve`` the validation score of each epoch. ``test_score``, by the same
+    metric, is None unless it was asked for. ``startup_seconds``, a part of ``seconds``, passed before the second step:
+    network, images on the device, compilation.
     """
 
     score: float
@@ -54,7 +60,8 @@ class TrialResult:
     seconds: float
     epochs_done: int
     planned_epochs: int
-    test_accuracy: float | None = None
+    startup_seconds: float
+    test_score: float | None = None
 
 
 def train(
@@ -66,14 +73,17 @@ def train(
     *,
     evaluate_test: bool = False,
     on_trained: Callable[[Classifier], None] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> TrialResult:
     """Train ``config.model`` on the training split of ``splits``, and validate it after every epoch.
 
     ``transform`` augments each mini-batch of training images. ``on_epoch`` hears of each epoch as soon as it is done;
     what it raises ends the training. ``on_trained`` gets the network at the end, and may call it as long as it runs.
     The test split is read only with ``evaluate_test``. The same seed gives the same result on the same machine, and
-    torch's global generators are afterwards as before. Raises TrainingError if the loss is no longer a number or memory
-    runs out, ConfigError if the model gives logits of another shape.
+    torch's global generators are afterwards as before. The state after each epoch is kept in the file ``checkpoint``:
+    the same call again goes on from there, with the result of a training that was never interrupted. Raises
+    TrainingError if the loss is no longer a number or memory runs out, ConfigError if the model gives logits of another
+    shape or the file is another training's.
     """
     if device.type == "cuda" and device.index is None:  # else it would differ from the device of its own tensors
         device = torch.device("cuda", torch.cuda.current_device())
@@ -84,14 +94,22 @@ def train(
         # channels_last, because the convolutions of tensor cores want it; on the CPU it gains little or loses
         memory_format = torch.channels_last if on_cuda else torch.contiguous_format
         model = build_model(
-            config.model, num_classes=splits.num_classes, channels=splits.channels, image_size=splits.image_size
+            config.model,
+            num_classes=splits.num_classes,
+            channels=splits.channels,
+            image_size=splits.image_size,
+            weights=config.weights,
         ).to(device, memory_format=memory_format)  # type: ignore[call-overload]
+        if config.compile:
+            # in place, so that the names of weights stay; torch keeps the graphs on disk for the next trial
+            model.compile(dynamic=False)
         optimizer = torch.optim.SGD(
             model.parameters(),
             lr=config.learning_rate,
             momentum=config.momentum,
             nesterov=config.momentum > 0,
             weight_decay=config.weight_decay,
+            fused=on_cuda,
         )
         autocast = Autocast(config.precision, device)
         normalize = Normalize(splits, device, memory_format)
@@ -101,25 +119,43 @@ def train(
         # one generator for each purpose, so that a transform does not change the order of the images
         order_generator = torch.Generator().manual_seed(derived_seed(config.seed, 1))
         transform_generator = torch.Generator().manual_seed(derived_seed(config.seed, 2))
+        judge = functools.partial(
+            evaluated,
+            model,
+            normalize=normalize,
+            autocast=autocast,
+            num_classes=splits.num_classes,
+            compiled=config.compile,
+        )
         total_steps = config.epochs * training.full
         step = 0
         reports: list[EpochReport] = []
+        startup_seconds = 0.0
+        kept = None
+        if checkpoint is not None:
+            kept = Checkpoint(
+                checkpoint, config, splits, model, optimizer, (order_generator, transform_generator), device
+            )
+            reports = [EpochReport(**report) for report in kept.restored()]
+            step = len(reports) * training.full
+            if on_epoch is not None:
+                for report in reports:
+                    on_epoch(report)
 
         # ---- the loop ----
-        for epoch in range(1, config.epochs + 1):
+        for epoch in range(len(reports) + 1, config.epochs + 1):
             epoch_begin = time.monotonic()
             model.train()
             losses = torch.zeros((), device=device)  # summed up there: reading them at each step would halt the GPU
             hits = torch.zeros((), device=device, dtype=torch.int64)
             seen = 0
-            for images, labels in training.shuffled(order_generator):
+            batches = training.shuffled(order_generator, config.sampling)
+            for images, labels in augmented(batches, transform, transform_generator, config.batch_size):
                 learning_rate = one_cycle(
                     step + 0.5, total_steps=total_steps, peak=config.learning_rate, warmup_share=config.warmup_share
                 )
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate
-                if transform is not None:
-                    images = transformed(transform, images, transform_generator)
                 with autocast():
                     logits = checked_logits(model(normalize(images)), len(labels), splits.num_classes, config.model)
                 # in float32, because bfloat16 has 8 bits of precision and the loss is a difference
@@ -131,10 +167,14 @@ def train(
                 hits += (logits.detach().argmax(dim=1) == labels).sum()
                 seen += len(labels)
                 step += 1
+                if not startup_seconds:
+                    if on_cuda:
+                        torch.cuda.synchronize(device)
+                    startup_seconds = time.monotonic() - begin
 
             train_loss = losses.item() / seen  # waits for the GPU, once an epoch
-            validation_accuracy = accuracy(model, validation, normalize, autocast)
-            for quantity, value in (("loss", train_loss), ("validation accuracy", validation_accuracy)):
+            judged = judge(validation)
+            for quantity, value in (("loss", train_loss), ("validation accuracy", judged.accuracy)):
                 if not math.isfinite(value):
                     raise TrainingError(
                         f"{quantity} became {value} in epoch {epoch} (learning rate {learning_rate:.3g}); "
@@ -142,57 +182,37 @@ def train(
                     )
             report = EpochReport(
                 epoch=epoch,
-                validation_accuracy=validation_accuracy,
+                validation_score=judged.score(config.metric),
+                validation_accuracy=judged.accuracy,
                 train_loss=train_loss,
                 train_accuracy=hits.item() / seen,
                 learning_rate=learning_rate,
                 seconds=time.monotonic() - epoch_begin,
             )
             reports.append(report)
+            if kept is not None:
+                kept.save([asdict(report) for report in reports])
             if on_epoch is not None:
                 on_epoch(report)
 
         # ---- the result ----
-        test_accuracy = None
+        test_score = None
         if evaluate_test:
             test = placed(splits.test_images, splits.test_labels, device, 2 * config.batch_size)
-            test_accuracy = accuracy(model, test, normalize, autocast)
+            test_score = judge(test).score(config.metric)
         if on_trained is not None:
             on_trained(functools.partial(predicted_logits, model.eval(), normalize, autocast))
-        curve = tuple(report.validation_accuracy for report in reports)
         return TrialResult(
-            score=reward(curve),
-            curve=curve,
+            score=reward(reports, config.reward, gap=config.reward_gap),
+            curve=tuple(report.validation_score for report in reports),
             train_losses=tuple(report.train_loss for report in reports),
             train_accuracies=tuple(report.train_accuracy for report in reports),
             seconds=time.monotonic() - begin,
             epochs_done=len(reports),
             planned_epochs=config.epochs,
-            test_accuracy=test_accuracy,
+            startup_seconds=startup_seconds,
+            test_score=test_score,
         )
-
-
-def accuracy(model: nn.Module, batches: Batches, normalize: Normalize, autocast: Autocast) -> float:
-    """The share of images, each seen once and as it is, whose class has the largest logit.
-
-    nan if a logit is not finite: of logits that are nan the first is the largest, so a ruined network would otherwise
-    get the score of guessing.
-    """
-    model.eval()
-    finite = torch.ones((), device=batches.device, dtype=torch.bool)
-    hits = torch.zeros((), device=batches.device, dtype=torch.int64)
-    for images, labels in batches.in_order():
-        logits = predicted_logits(model, normalize, autocast, images)
-        hits += (logits.argmax(dim=1) == labels).sum()
-        finite &= logits.isfinite().all()
-    return hits.item() / len(batches.labels) if finite.item() else math.nan
-
-
-def predicted_logits(model: nn.Module, normalize: Normalize, autocast: Autocast, images: Tensor) -> Tensor:
-    """Logits float32 (n, classes) of ``images`` as they are; ``model`` is in evaluation mode."""
-    with torch.inference_mode(), autocast():
-        logits: Tensor = model(normalize(images))
-    return logits.float()
 
 
 def checked_logits(logits: object, count: int, num_classes: int, name: str) -> Tensor:
@@ -206,43 +226,6 @@ def checked_logits(logits: object, count: int, num_classes: int, name: str) -> T
             f"model {name} must give logits (n, num_classes), here of the shape {(count, num_classes)}, got {got}"
         )
     return logits
-
-
-def transformed(transform: Transform, images: Tensor, generator: torch.Generator) -> Tensor:
-    """``transform`` applied to ``images``. Raises TrainingError if it breaks its promise."""
-    with torch.no_grad():
-        result = transform(images, generator=generator)
-    if not isinstance(result, Tensor) or result.dtype != torch.uint8 or result.shape != images.shape:
-        got = f"{result.dtype} {tuple(result.shape)}" if isinstance(result, Tensor) else type(result).__name__
-        raise TrainingError(f"the transform must return a uint8 tensor of the shape {tuple(images.shape)}, got {got}")
-    return result
-
-
-class Normalize:
-    """uint8 (n, c, h, w) to float32 of mean 0 and standard deviation 1 over the training images, by channel."""
-
-    def __init__(self, splits: Splits, device: torch.device, memory_format: torch.memory_format) -> None:
-        mean = torch.tensor(splits.mean, dtype=torch.float64).view(1, -1, 1, 1)
-        std = torch.tensor(splits.std, dtype=torch.float64).view(1, -1, 1, 1)
-        # (x / 255 - mean) / std as one multiplication and one addition
-        self.factor = (1 / (255 * std)).float().to(device)
-        self.offset = (-mean / std).float().to(device)
-        self.memory_format = memory_format
-
-    def __call__(self, images: Tensor) -> Tensor:
-        # in place, because that keeps the memory format; the copy to float32 is ours
-        return images.to(torch.float32, memory_format=self.memory_format).mul_(self.factor).add_(self.offset)
-
-
-class Autocast:
-    """A context in which convolutions and matrix products run in bfloat16, or in which nothing changes."""
-
-    def __init__(self, precision: str, device: torch.device) -> None:
-        self.device_type = device.type
-        self.enabled = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
-
-    def __call__(self) -> torch.autocast:
-        return torch.autocast(self.device_type, dtype=torch.bfloat16, enabled=self.enabled)
 
 
 def derived_seed(seed: int, purpose: int) -> int:

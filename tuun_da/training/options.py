@@ -10,26 +10,28 @@ from typing import Any
 from tuun_da.errors import ConfigError
 from tuun_da.policy_format import split_parameters
 from tuun_da.training.checks import check_known
-from tuun_da.training.schedule import PRECISIONS, TrainConfig
+from tuun_da.training.schedule import METRIC_NAMES, PRECISIONS, REWARD_NAMES, SAMPLING_NAMES, TrainConfig
 from tuun_da.training.settings import (
     DEFAULT_IMAGE_SIZE,
     DEFAULT_VALIDATION_SHARE,
     MIN_IMAGE_SIZE,
     NAMED_DATA_SETS,
     DataConfig,
+    TrialConfig,
 )
 
 SEARCHABLE = ("learning_rate", "weight_decay", "batch_size", "label_smoothing")
 """Settings of the training that a search space may hold beside the policy; they win over the option."""
 
 TRAIN_NAMES = (
-    "model", "epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "label_smoothing", "warmup_share",
-    "seed", "precision",
+    "model", "weights", "epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "label_smoothing",
+    "warmup_share", "seed", "precision", "metric", "reward", "reward_gap", "sampling", "compile",
 )  # fmt: skip
 DATA_NAMES = (
-    "data", "image_size", "train_size", "train_per_class", "validation_size", "test_size", "split_seed", "data_dir",
-    "skip_broken",
+    "data", "image_size", "train_size", "train_per_class", "validation_size", "test_size", "extra", "split_seed",
+    "data_dir", "skip_broken",
 )  # fmt: skip
+TRIAL_NAMES = ("repeats", "resplit", "validation_sample")
 
 PROBE_DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {"model": "child_cnn", "epochs": 30, "batch_size": 16, "learning_rate": 0.02}
@@ -82,6 +84,9 @@ def add_training_options(parser: argparse.ArgumentParser, defaults: Mapping[str,
         help="test images, a number or a share, for data without a test split (default: 0.2; of digits 0.5)",
     )
     data.add_argument(
+        "--extra", action="store_true", help="train on the 531,131 extra images of svhn, too (default: without them)"
+    )
+    data.add_argument(
         "--split-seed",
         type=int,
         default=DataConfig.split_seed,
@@ -104,7 +109,14 @@ def add_training_options(parser: argparse.ArgumentParser, defaults: Mapping[str,
         "--model",
         default=TrainConfig.model,
         metavar="NAME",
-        help="basenet_resnet18, child_cnn, or your own as module:function (default: %(default)s)",
+        help="basenet_resnet18, child_cnn, wide_resnet_28_10 and the like, a classification model of torchvision, such "
+        "as resnet50, or your own as module:function (default: %(default)s)",
+    )
+    training.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="fine-tune from these: DEFAULT, torchvision's pretrained ones of the model, or a file (default: train "
+        "from scratch)",
     )
     training.add_argument(
         "--epochs",
@@ -168,6 +180,39 @@ def add_training_options(parser: argparse.ArgumentParser, defaults: Mapping[str,
         default=TrainConfig.precision,
         help="arithmetic; auto is bfloat16 on a GPU and float32 on the CPU (default: %(default)s)",
     )
+    training.add_argument(
+        "--sampling",
+        choices=SAMPLING_NAMES,
+        default=TrainConfig.sampling,
+        help="balanced shows every class equally often, for data with rare classes (default: %(default)s)",
+    )
+    training.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile the network: a minute at first, then faster steps on a GPU (default: off)",
+    )
+
+    score = parser.add_argument_group("score of a training")
+    score.add_argument(
+        "--metric",
+        choices=METRIC_NAMES,
+        default=TrainConfig.metric,
+        help="of the validation images; with rare classes not accuracy (default: %(default)s)",
+    )
+    score.add_argument(
+        "--reward",
+        choices=REWARD_NAMES,
+        default=TrainConfig.reward,
+        help="the last epoch's, the best epoch's, or the mean of the best three that do not over-fit "
+        "(default: %(default)s)",
+    )
+    score.add_argument(
+        "--reward-gap",
+        type=float,
+        default=TrainConfig.reward_gap,
+        metavar="SHARE",
+        help="of top3: how far the validation accuracy may be below the training accuracy (default: %(default)s)",
+    )
 
     machine = parser.add_argument_group("machine")
     machine.add_argument(
@@ -183,6 +228,30 @@ def add_training_options(parser: argparse.ArgumentParser, defaults: Mapping[str,
         help="trainings that may share a GPU; further ones wait (default: %(default)s)",
     )  # fmt: skip
     parser.set_defaults(**defaults)  # the help shows them too
+
+
+def add_trial_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a trial, which may be several trainings, to ``parser``."""
+    trial = parser.add_argument_group("trial")
+    trial.add_argument(
+        "--repeats",
+        type=int,
+        default=TrialConfig.repeats,
+        metavar="NUMBER",
+        help="trainings of a trial, with one seed after the other, whose scores are averaged (default: %(default)s)",
+    )
+    trial.add_argument(
+        "--resplit",
+        action="store_true",
+        help="other training and validation images for each repeat, where there are few (default: the same)",
+    )
+    trial.add_argument(
+        "--validation-sample",
+        type=int,
+        metavar="IMAGES",
+        help="validation images that each trial draws anew, so that no policy is chosen for what it does to a few "
+        "(default: all)",
+    )
 
 
 def number_or_share(text: str) -> int | float:
@@ -211,3 +280,8 @@ def configs_from_options(
         train_settings[name] = value
     data_settings = {name: getattr(namespace, name) for name in DATA_NAMES}
     return TrainConfig(**train_settings), DataConfig(**data_settings)
+
+
+def trial_config_from_options(namespace: argparse.Namespace) -> TrialConfig:
+    """The settings that the options of a trial stand for. Raises ConfigError."""
+    return TrialConfig(**{name: getattr(namespace, name) for name in TRIAL_NAMES})

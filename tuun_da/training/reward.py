@@ -1,29 +1,65 @@
-"""What an experiment maximizes: one number from the curve of a training."""
+"""What an experiment maximizes: one number from the epochs of a training."""
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Protocol
 
 from tuun_da.errors import TrainingError
 from tuun_da.training.checks import checked_choice
 
-
-def last(curve: Sequence[float]) -> float:
-    """The validation accuracy after the last epoch. Unlike the best over all epochs it is not biased by choosing."""
-    return curve[-1]
+TOP = 3
 
 
-REWARDS: Mapping[str, Callable[[Sequence[float]], float]] = MappingProxyType({"last": last})
-"""All rewards by name. Each takes the validation accuracies, one for each epoch; larger is better."""
+class Epoch(Protocol):
+    """What a reward looks at, each in [0, 1]: the score by the chosen metric, and two accuracies."""
+
+    @property
+    def validation_score(self) -> float: ...
+    @property
+    def validation_accuracy(self) -> float: ...
+    @property
+    def train_accuracy(self) -> float: ...
 
 
-def reward(curve: Sequence[float], kind: str = "last") -> float:
-    """The reward of a training whose validation accuracies, one for each epoch, are ``curve``.
+def last(epochs: Sequence[Epoch], gap: float) -> float:
+    """The validation score of the last epoch. Unlike the best of all epochs it is not biased by choosing."""
+    del gap
+    return epochs[-1].validation_score
 
-    Raises ConfigError for an unknown ``kind``, TrainingError for a curve without an epoch.
+
+def best(epochs: Sequence[Epoch], gap: float) -> float:
+    """The best validation score of all epochs: what early stopping of the final training would give, flattered."""
+    del gap
+    return max(epoch.validation_score for epoch in epochs)
+
+
+def top3(epochs: Sequence[Epoch], gap: float) -> float:
+    """DeepAugment's: the mean of the best three epochs among those that do not over-fit.
+
+    Those are the epochs whose validation accuracy is at most ``gap`` below the accuracy on the augmented training
+    images. Where fewer than three qualify it is the mean of these; where none does, the last epoch counts.
+    """
+    fitting = [epoch for epoch in epochs if epoch.train_accuracy - epoch.validation_accuracy <= gap]
+    if not fitting:
+        return last(epochs, gap)
+    return statistics.fmean(sorted((epoch.validation_score for epoch in fitting), reverse=True)[:TOP])
+
+
+REWARDS: Mapping[str, Callable[[Sequence[Epoch], float], float]] = MappingProxyType(
+    {"last": last, "best": best, "top3": top3}
+)
+"""All rewards by name. Each takes the epochs so far and the gap that top3 allows; larger is better."""
+
+
+def reward(epochs: Sequence[Epoch], kind: str = "last", *, gap: float = 0.05) -> float:
+    """The reward of a training, or of its beginning, with these ``epochs``.
+
+    Raises ConfigError for an unknown ``kind``, TrainingError where there is no epoch.
     """
     chosen = REWARDS[checked_choice("reward", kind, REWARDS)]
-    if not curve:
+    if not epochs:
         raise TrainingError("a reward needs at least one finished epoch, got none")
-    return float(chosen(curve))
+    return float(chosen(epochs, gap))

@@ -31,6 +31,7 @@ class DataConfig:
                          data set's own validation split. None: that split whole, or else 0.2 of the training images.
     ``test_size``        number or share, only for data without a test split of its own; None: 0.5 of digits, 0.2 of a
                          folder or npz file. Drawn with a fixed seed, so that no ``split_seed`` moves a test image.
+    ``extra``            also train on SVHN's 531,131 extra images; only for svhn.
     ``split_seed``       draws validation and training images. A trial's own seed has no part in it.
     ``data_dir``         cache folder of the downloaded sets; None: $TUUN_DA_DATA, or else ~/.cache/tuun_da.
     ``skip_broken``      leave image files out that cannot be read, instead of stopping at the first.
@@ -42,6 +43,7 @@ class DataConfig:
     train_per_class: int | None = None
     validation_size: int | float | None = None
     test_size: int | float | None = None
+    extra: bool = False
     split_seed: int = 0
     data_dir: str | None = None
     skip_broken: bool = False
@@ -64,8 +66,11 @@ class DataConfig:
             if not isinstance(self.data_dir, str | os.PathLike) or not str(self.data_dir):
                 raise ConfigError(f"data_dir must be the path of a folder, got {self.data_dir!r}")
             object.__setattr__(self, "data_dir", str(self.data_dir))
-        if not isinstance(self.skip_broken, bool):
-            raise ConfigError(f"skip_broken must be true or false, got {self.skip_broken!r}")
+        for name in ("skip_broken", "extra"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name} must be true or false, got {getattr(self, name)!r}")
+        if self.extra and self.data != "svhn":
+            raise ConfigError(f"extra is for svhn, which has a further split of that name; data is {self.data!r}")
 
     @property
     def kind(self) -> str:
@@ -106,3 +111,39 @@ def check_spec(data: object) -> None:
     elif not colon and data.endswith(".npz"):
         hint = f" (for that file: npz:{data})"
     raise ConfigError(f"{wanted}; got {data!r}{hint}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialConfig:
+    """How many trainings a trial is, and on which validation images each is judged. Raises ConfigError.
+
+    ``repeats``            trainings, with the seeds from the trial's on, whose scores are averaged.
+    ``resplit``            each repeat draws other training and validation images (Monte Carlo cross-validation), for
+                           data sets of so few images that one division says little. The test split stays.
+    ``validation_sample``  number of validation images that each trial draws anew, the classes in proportion;
+                           None: all of them, the same for each trial. With a fresh sample a policy cannot be chosen
+                           for what it does to a few images; DeepAugment takes 1,000.
+    """
+
+    repeats: int = 1
+    resplit: bool = False
+    validation_sample: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "repeats", checked_integer("repeats", self.repeats, low=1))
+        if not isinstance(self.resplit, bool):
+            raise ConfigError(f"resplit must be true or false, got {self.resplit!r}")
+        if self.resplit and self.repeats == 1:
+            raise ConfigError("resplit draws other images in each repeat, so it needs repeats of at least 2, got 1")
+        if self.validation_sample is not None:
+            number = checked_integer("validation_sample", self.validation_sample, low=1)
+            object.__setattr__(self, "validation_sample", number)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> TrialConfig:
+        """The settings in a JSON object. Raises ConfigError."""
+        return made_from_mapping(cls, mapping)

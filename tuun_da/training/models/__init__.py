@@ -21,7 +21,9 @@ MODELS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
 """All networks by name; each is called with ``num_classes``, ``channels`` and ``image_size`` (side in pixels)."""
 
 
-def build_model(name: str, *, num_classes: int, channels: int, image_size: int) -> nn.Module:
+def build_model(
+    name: str, *, num_classes: int, channels: int, image_size: int, weights: str | None = None
+) -> nn.Module:
     """The network ``name``, on the CPU, its weights drawn from torch's global generator.
 
     It takes float images (n, channels, image_size, image_size) and gives logits (n, num_classes). ``name`` is in

@@ -1,0 +1,86 @@
+"""A training that is interrupted goes on from its checkpoint, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from made_images import striped_splits
+
+from tuun_da.errors import ConfigError
+from tuun_da.training.loop import train
+from tuun_da.training.schedule import TrainConfig
+
+CPU = torch.device("cpu")
+
+
+class Stop(Exception):
+    pass
+
+
+def config(**settings):
+    return TrainConfig(**{"model": "child_cnn", "epochs": 5, "batch_size": 10, "learning_rate": 0.02} | settings)
+
+
+def noisy(images, *, generator):
+    flip = torch.rand(len(images), generator=generator) < 0.5
+    return torch.where(flip[:, None, None, None], images.flip(3), images)
+
+
+def interrupted(path, splits, *, after, **settings):
+    def stop(report):
+        if report.epoch == after:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(config(**settings), splits, noisy, CPU, stop, checkpoint=path)
+
+
+def same(first, second):
+    return replace(first, seconds=0, startup_seconds=0) == replace(second, seconds=0, startup_seconds=0)
+
+
+@pytest.mark.parametrize("model", ["child_cnn", "basenet_resnet18"])  # dropout and batch normalization
+def test_it_ends_as_if_nothing_had_happened(tmp_path, model):
+    splits = striped_splits(noise=90, train=30)
+    whole = train(config(model=model, epochs=3), splits, noisy, CPU, evaluate_test=True)
+    path = tmp_path / "state.pt"
+    interrupted(path, splits, after=1, model=model, epochs=3)
+    interrupted(path, splits, after=2, model=model, epochs=3)
+    again = train(config(model=model, epochs=3), splits, noisy, CPU, evaluate_test=True, checkpoint=path)
+    assert same(again, whole)
+
+
+def test_all_epochs_are_reported_and_only_the_open_ones_are_trained(tmp_path):
+    splits, path, epochs, trained = striped_splits(), tmp_path / "state.pt", [], []
+    interrupted(path, splits, after=3)
+
+    def watching(images, *, generator):
+        trained.append(len(images))
+        return noisy(images, generator=generator)
+
+    train(config(), splits, watching, CPU, lambda report: epochs.append(report.epoch), checkpoint=path)
+    assert epochs == [1, 2, 3, 4, 5]
+    assert len(trained) == 2 * 4
+
+
+def test_a_finished_training_gives_its_result_again(tmp_path):
+    splits, path = striped_splits(), tmp_path / "state.pt"
+    first, again = (train(config(), splits, noisy, CPU, evaluate_test=True, checkpoint=path) for _ in range(2))
+    assert same(again, first)
+
+
+@pytest.mark.parametrize("settings", [{"seed": 1}, {"epochs": 6}, {"learning_rate": 0.01}])
+def test_the_file_of_another_training_is_refused(tmp_path, settings):
+    path = tmp_path / "state.pt"
+    interrupted(path, striped_splits(), after=1)
+    with pytest.raises(ConfigError, match=r"state\.pt is of another training: its config is"):
+        train(config(**settings), striped_splits(), noisy, CPU, checkpoint=path)
+
+
+def test_a_file_that_is_none_is_refused(tmp_path):
+    path = tmp_path / "state.pt"
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(ConfigError, match=r"checkpoint .*state\.pt cannot be read"):
+        train(config(), striped_splits(), noisy, CPU, checkpoint=path)

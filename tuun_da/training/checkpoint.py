@@ -1,0 +1,80 @@
+"""A training's state on the disk, from which it goes on as if it had never stopped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tuun_da.errors import ConfigError
+from tuun_da.training.schedule import TrainConfig
+from tuun_da.training.splits import Splits
+
+FORMAT = 1
+
+
+class Checkpoint:
+    """The file at ``path``: weights, optimizer, generators and the reports of the epochs so far.
+
+    ``generators`` are those of the training besides torch's own. The file is data (``weights_only``), and holds the
+    settings: a file of another training raises ConfigError.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        config: TrainConfig,
+        splits: Splits,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        generators: Sequence[torch.Generator],
+        device: torch.device,
+    ) -> None:
+        self._path = Path(path)
+        self._about = {"format": FORMAT, "config": config.to_dict(), "data": splits.describe(), "device": device.type}
+        self._model, self._optimizer, self._generators, self._device = model, optimizer, generators, device
+
+    def restored(self) -> list[dict[str, Any]]:
+        """Put the state of the file back, and return the reports of its epochs; none if there is no file."""
+        if not self._path.exists():
+            return []
+        try:
+            # generators' states must stay on the CPU; load_state_dict takes the rest to where it belongs
+            state = torch.load(self._path, map_location="cpu", weights_only=True)
+            about = state["about"]
+        except Exception as error:  # torch raises many kinds for a file that is none of its own
+            raise ConfigError(f"checkpoint {self._path} cannot be read: {error}") from error
+        if about != self._about:
+            wrong = next((name for name in self._about if about.get(name) != self._about[name]), "format")
+            raise ConfigError(
+                f"checkpoint {self._path} is of another training: its {wrong} is {about.get(wrong)!r}, this training's "
+                f"is {self._about.get(wrong)!r}; remove the file, or name another one"
+            )
+        self._model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        for generator, kept in zip(self._generators, state["generators"], strict=True):
+            generator.set_state(kept)
+        torch.set_rng_state(state["torch"])
+        if self._device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda"], self._device)
+        reports: list[dict[str, Any]] = state["reports"]
+        return reports
+
+    def save(self, reports: list[dict[str, Any]]) -> None:
+        """Write the state after an epoch, in the place of the one before; a crash leaves one or the other."""
+        state = {
+            "about": self._about,
+            "model": self._model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "generators": [generator.get_state() for generator in self._generators],
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None,
+            "reports": reports,
+        }
+        partial = self._path.with_name(self._path.name + ".partial")
+        torch.save(state, partial)
+        os.replace(partial, self._path)
