@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -17,10 +21,13 @@ def parameter_count(model):
 
 @pytest.mark.parametrize("name", MODELS)
 class TestEveryModel:
-    @pytest.mark.parametrize(("size", "channels"), [(4, 1), (5, 3), (8, 1), (11, 1), (12, 3), (13, 3), (64, 1)])
-    def test_gives_one_logit_for_each_class_at_any_size(self, name, size, channels):
-        model = build_model(name, num_classes=7, channels=channels, image_size=size)
-        assert model(torch.randn(2, channels, size, size)).shape == (2, 7)
+    @pytest.mark.parametrize(
+        ("size", "channels", "classes"),
+        [(4, 1, 2), (5, 3, 7), (8, 1, 7), (11, 1, 3), (12, 3, 10), (13, 3, 7), (32, 3, 100), (64, 1, 7)],
+    )
+    def test_gives_one_logit_for_each_class_at_any_size(self, name, size, channels, classes):
+        model = build_model(name, num_classes=classes, channels=channels, image_size=size)
+        assert model(torch.randn(2, channels, size, size)).shape == (2, classes)
 
     def test_every_parameter_gets_a_gradient(self, name):
         model = build_model(name, num_classes=5, channels=3, image_size=16)
@@ -112,7 +119,7 @@ def own_module(tmp_path, monkeypatch):
     def write(name, text):
         (tmp_path / f"{name}.py").write_text(text)
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr("sys.path", ["/nowhere", *__import__("sys").path])
+        monkeypatch.setattr("sys.path", ["/nowhere", *sys.path])
         return name
 
     return write
@@ -152,7 +159,42 @@ def test_a_mistake_inside_the_users_function_keeps_its_traceback(own_module):
         build_model(f"{module}:make", num_classes=3, channels=1, image_size=8)
 
 
-@pytest.mark.parametrize("name", ["resnet50", "module:", ":function"])
+@pytest.mark.parametrize("name", ["resnet81", "module:", ":function", "", "wide_resnet_28", "quantized_resnet18"])
 def test_an_unknown_name_gets_the_list(name):
-    with pytest.raises(ConfigError, match=r"model must be one of basenet_resnet18, child_cnn, or module:function; got"):
+    expected = (
+        "model must be one of basenet_resnet18, child_cnn, wide_resnet_28_10, wide_resnet_40_2, "
+        "another wide_resnet_DEPTH_FACTOR, any torchvision classification model, or module:function; got "
+    )
+    with pytest.raises(ConfigError, match=re.escape(expected + repr(name))):
         build_model(name, num_classes=3, channels=1, image_size=8)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("resnet81", "resnet18"),
+        ("ResNet18", "resnet18"),
+        ("child-cnn", "child_cnn"),
+        ("wide_resnet_28", "wide_resnet_28_10"),
+        ("efficientnet-b0", "efficientnet_b0"),
+    ],
+)
+def test_a_misspelt_name_gets_the_nearest_that_is_known(name, nearest):
+    with pytest.raises(ConfigError, match=rf"got '{name}'; did you mean {nearest}\?$"):
+        build_model(name, num_classes=3, channels=1, image_size=8)
+
+
+def test_a_name_like_no_other_gets_no_guess():
+    with pytest.raises(ConfigError, match=r"got 'zzzzzz'$"):
+        build_model("zzzzzz", num_classes=3, channels=1, image_size=8)
+
+
+def test_our_own_networks_do_without_torchvision():
+    script = (
+        "import sys\n"
+        "from tuun_da.training.models import build_model\n"
+        "build_model('wrn_10_1', num_classes=2, channels=1, image_size=8)\n"
+        "print('torchvision' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split() == ["False"]
