@@ -12,6 +12,7 @@ from torch import nn
 
 from tuun_da.errors import ConfigError
 from tuun_da.training.schedule import TrainConfig
+from tuun_da.training.sgd import NesterovSGD
 from tuun_da.training.splits import Splits
 
 FORMAT = 1
@@ -30,7 +31,7 @@ class Checkpoint:
         config: TrainConfig,
         splits: Splits,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        optimizer: NesterovSGD,
         generators: Sequence[torch.Generator],
         device: torch.device,
     ) -> None:

@@ -22,6 +22,7 @@ from tuun_da.training.evaluation import Autocast, Normalize, evaluated, evaluati
 from tuun_da.training.models import build_model
 from tuun_da.training.reward import reward
 from tuun_da.training.schedule import TrainConfig, one_cycle
+from tuun_da.training.sgd import NesterovSGD
 from tuun_da.training.splits import Splits
 
 Classifier = Callable[[Tensor], Tensor]
@@ -103,14 +104,7 @@ def train(
         if config.compile:
             # in place, so that the names of weights stay; torch keeps the graphs on disk for the next trial
             model.compile(dynamic=False)
-        optimizer = torch.optim.SGD(
-            model.parameters(),
-            lr=config.learning_rate,
-            momentum=config.momentum,
-            nesterov=config.momentum > 0,
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
+        optimizer = NesterovSGD(model.parameters(), momentum=config.momentum, weight_decay=config.weight_decay)
         autocast = Autocast(config.precision, device)
         normalize = Normalize(splits, device, memory_format)
         training = placed(splits.train_images, splits.train_labels, device, config.batch_size)
@@ -154,15 +148,13 @@ def train(
                 learning_rate = one_cycle(
                     step + 0.5, total_steps=total_steps, peak=config.learning_rate, warmup_share=config.warmup_share
                 )
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate
                 with autocast():
                     logits = checked_logits(model(normalize(images)), len(labels), splits.num_classes, config.model)
                 # in float32, because bfloat16 has 8 bits of precision and the loss is a difference
                 loss = functional.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
-                optimizer.zero_grad(set_to_none=True)
+                optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
+                optimizer.step(learning_rate)
                 losses += loss.detach() * len(labels)
                 hits += (logits.detach().argmax(dim=1) == labels).sum()
                 seen += len(labels)
