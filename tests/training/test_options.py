@@ -37,17 +37,18 @@ VALUES = {
     "data": "svhn", "image_size": 24, "train_size": 90, "train_per_class": 9, "validation_size": 0.3, "test_size": 70,
     "split_seed": 5, "data_dir": "/d", "skip_broken": True, "model": "child_cnn", "epochs": 3, "batch_size": 16,
     "learning_rate": 0.25, "momentum": 0.5, "weight_decay": 0.001, "label_smoothing": 0.1, "warmup_share": 0.3,
-    "seed": 8, "precision": "float32",
+    "seed": 8, "precision": "float32", "extra": True,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", VALUES)
 def test_every_option_arrives_in_its_setting_and_nowhere_else(name):
     option = f"--{name.replace('_', '-')}"
-    train, data = configs(option) if name == "skip_broken" else configs(option, str(VALUES[name]))
+    given = [option] if VALUES[name] is True else [option, str(VALUES[name])]
+    train, data = configs(*given, *(["--data", "svhn"] if name == "extra" else []))
     changed = {key for config in (train, data) for key, value in config.to_dict().items()
                if value != getattr(type(config)(), key)}  # fmt: skip
-    assert changed == {name}
+    assert changed == ({name, "data"} if name == "extra" else {name})
     assert (train.to_dict() | data.to_dict())[name] == VALUES[name]
 
 

@@ -34,7 +34,7 @@ def test_a_bare_path_gets_the_spelling_that_works(tmp_path):
         ("image_size", 3), ("image_size", 32.0), ("train_size", 0), ("train_per_class", 0), ("train_size", True),
         ("validation_size", 0), ("validation_size", 1.0), ("validation_size", 0.0), ("validation_size", True),
         ("validation_size", "600"), ("test_size", -1), ("test_size", 1.5), ("split_seed", -1), ("skip_broken", 1),
-        ("data_dir", ""), ("data_dir", 5),
+        ("data_dir", ""), ("data_dir", 5), ("extra", 1),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_is_named(name, value):
@@ -46,6 +46,12 @@ def test_a_wrong_setting_is_named(name, value):
 def test_two_sizes_for_train_are_one_too_many():
     with pytest.raises(ConfigError, match="train_size or train_per_class may be given, not both; got 100 and 10"):
         DataConfig(train_size=100, train_per_class=10)
+
+
+def test_only_svhn_has_an_extra_split():
+    assert DataConfig(data="svhn", extra=True).extra
+    with pytest.raises(ConfigError, match="extra is for svhn, of which it is a split; got it for data cifar10"):
+        DataConfig(data="cifar10", extra=True)
 
 
 def test_the_cache_folder_is_the_option_then_the_variable_then_the_home_folder(monkeypatch):

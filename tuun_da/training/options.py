@@ -28,7 +28,7 @@ TRAIN_NAMES = (
 )  # fmt: skip
 DATA_NAMES = (
     "data", "image_size", "train_size", "train_per_class", "validation_size", "test_size", "split_seed", "data_dir",
-    "skip_broken",
+    "skip_broken", "extra",
 )  # fmt: skip
 
 PROBE_DEFAULTS: Mapping[str, Any] = MappingProxyType(
@@ -91,12 +91,17 @@ def add_training_options(parser: argparse.ArgumentParser, defaults: Mapping[str,
     data.add_argument(
         "--data-dir",
         metavar="FOLDER",
-        help="where downloaded data sets are kept (default: $TUUN_DA_DATA, or else ~/.cache/tuun_da)",
+        help="where downloads and decoded images are kept (default: $TUUN_DA_DATA, or else ~/.cache/tuun_da)",
     )
     data.add_argument(
         "--skip-broken",
         action="store_true",
         help="leave image files out that cannot be read, and count them (default: stop at the first)",
+    )
+    data.add_argument(
+        "--extra",
+        action="store_true",
+        help="add the extra split of svhn to its training images (default: without it)",
     )
 
     training = parser.add_argument_group("training")

@@ -32,8 +32,10 @@ class DataConfig:
     ``test_size``        number or share, only for data without a test split of its own; None: 0.5 of digits, 0.2 of a
                          folder or npz file. Drawn with a fixed seed, so that no ``split_seed`` moves a test image.
     ``split_seed``       draws validation and training images. A trial's own seed has no part in it.
-    ``data_dir``         cache folder of the downloaded sets; None: $TUUN_DA_DATA, or else ~/.cache/tuun_da.
+    ``data_dir``         cache folder of the downloaded sets, and of the decoded images of a folder; None:
+                         $TUUN_DA_DATA, or else ~/.cache/tuun_da.
     ``skip_broken``      leave image files out that cannot be read, instead of stopping at the first.
+    ``extra``            of svhn only: add the 531,131 images of its extra split to the training images.
     """
 
     data: str = "digits"
@@ -45,6 +47,7 @@ class DataConfig:
     split_seed: int = 0
     data_dir: str | None = None
     skip_broken: bool = False
+    extra: bool = False
 
     def __post_init__(self) -> None:
         check_spec(self.data)
@@ -64,8 +67,11 @@ class DataConfig:
             if not isinstance(self.data_dir, str | os.PathLike) or not str(self.data_dir):
                 raise ConfigError(f"data_dir must be the path of a folder, got {self.data_dir!r}")
             object.__setattr__(self, "data_dir", str(self.data_dir))
-        if not isinstance(self.skip_broken, bool):
-            raise ConfigError(f"skip_broken must be true or false, got {self.skip_broken!r}")
+        for name in ("skip_broken", "extra"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name} must be true or false, got {getattr(self, name)!r}")
+        if self.extra and self.data != "svhn":
+            raise ConfigError(f"extra is for svhn, of which it is a split; got it for data {self.data}")
 
     @property
     def kind(self) -> str:
@@ -79,7 +85,7 @@ class DataConfig:
 
     @property
     def cache_folder(self) -> Path:
-        """Where downloaded data sets lie."""
+        """Where downloaded data sets lie, and in its folder ``decoded`` the pixels of image files."""
         return Path(self.data_dir or os.environ.get("TUUN_DA_DATA") or "~/.cache/tuun_da").expanduser()
 
     def to_dict(self) -> dict[str, Any]:
