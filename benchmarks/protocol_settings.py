@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from tuun_da.augment.batch_transform import BatchTransform
 from tuun_da.errors import ConfigError, DataError
 from tuun_da.training.datasets import SOURCES
+from tuun_da.training.image_facts import pixel_statistics
 from tuun_da.training.loop import train
 from tuun_da.training.schedule import TrainConfig
 from tuun_da.training.settings import DataConfig
-from tuun_da.training.splits import LabelledImages, Splits, choose, pixel_statistics, without_leaks
+from tuun_da.training.sources import LabelledImages
+from tuun_da.training.splits import Splits, choose, split_images, without_leaks
 
 SMALL = {"epochs": 1, "precision": "float32"}  # float32, so that the hardware matters little
 SCARCE_CLASSES = 2
@@ -184,7 +186,7 @@ class SearchImages:
         wanted = np.maximum(np.rint(self.setting.validation_share * counts).astype(np.int64), 1)
         rng = np.random.default_rng([self.search, _DIVISION, division])
         validation = choose(self.labelled, np.ones(len(self.labelled), dtype=bool), wanted, rng)
-        none = LabelledImages(self.test.images[:0], self.test.labels[:0])
+        none = self.test.chosen(np.zeros(len(self.test), dtype=bool))
         return self._splits(self.labelled.chosen(~validation), self.labelled.chosen(validation), none)
 
     def of_retraining(self) -> Splits:
@@ -197,14 +199,14 @@ class SearchImages:
         return self._splits(self.labelled, self.labelled.chosen(some), self.test)
 
     def _splits(self, training: LabelledImages, validation: LabelledImages, test: LabelledImages) -> Splits:
-        mean, std = pixel_statistics(training.images)
+        mean, std = pixel_statistics(training.pixel_sums, self.setting.image_size**2)
         passes = self.setting.passes
         return Splits(
-            train_images=torch.from_numpy(training.images).repeat(passes, 1, 1, 1),
+            train_images=split_images(training, in_memory=True).repeat(passes, 1, 1, 1),
             train_labels=torch.from_numpy(training.labels).repeat(passes),
-            validation_images=torch.from_numpy(validation.images),
+            validation_images=split_images(validation, in_memory=True),
             validation_labels=torch.from_numpy(validation.labels),
-            test_images=torch.from_numpy(test.images),
+            test_images=split_images(test, in_memory=True),
             test_labels=torch.from_numpy(test.labels),
             class_names=self.class_names,
             name=self.setting.name,

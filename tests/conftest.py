@@ -7,6 +7,14 @@ import os
 import pytest
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _cache_folder(tmp_path_factory):
+    """What tests download or decode is not kept in the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUUN_DA_DATA", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def pytest_collection_modifyitems(config, items):
     """Without a GPU, its tests are deselected, and the closing line counts them."""
     import torch

@@ -67,6 +67,19 @@ def test_no_more_batches_are_taken_than_are_worked_on_together():
     assert len(taken) == IMAGES_AT_ONCE // 16
 
 
+def test_of_large_images_fewer_are_taken(monkeypatch):
+    given, taken = batches(6, 4, side=64), []
+    monkeypatch.setattr("tuun_da.training.augmented.BYTES_AT_ONCE", 2 * given[0][0].nbytes)
+
+    def counted():
+        for batch in given:
+            taken.append(batch)
+            yield batch
+
+    list(islice(augmented(counted(), policy(), torch.Generator(), 4), 1))
+    assert len(taken) == 2
+
+
 def test_batches_of_different_sizes_stay_what_they_are():
     given = batches(3, 5) + batches(1, 2)
     found = list(augmented(given, policy(), torch.Generator().manual_seed(0), 5))

@@ -89,19 +89,55 @@ def test_cifar_is_read_as_it_is_stored(small_cifar):
     assert {image.numpy().tobytes(): label for image, label in zip(images, found, strict=True)} == expected
 
 
-def test_svhn_is_read_as_it_is_stored(tmp_path, monkeypatch, rng):
-    split_list = {}
-    for split, n in (("train", 60), ("test", 30)):
+@pytest.fixture
+def small_svhn(tmp_path, monkeypatch, rng):
+    """SVHN's three files with few images, and torchvision told of their checksums: images (n, 3, 32, 32) and digits."""
+    split_list, written = {}, {}
+    for split, n in (("train", 60), ("test", 30), ("extra", 40)):
         path = tmp_path / f"{split}_32x32.mat"
         images = rng.integers(0, 256, (32, 32, 3, n), dtype=np.uint8)
         labels = np.arange(n) % 10 + 1  # SVHN says 10 for the digit 0
         scipy.io.savemat(path, {"X": images, "y": labels[:, None]})
         split_list[split] = ["http://localhost:9", path.name, md5(path)]
+        written[split] = images.transpose(3, 2, 0, 1), labels % 10
     monkeypatch.setattr(torchvision.datasets.SVHN, "split_list", split_list)
-    splits = load_splits(DataConfig(data="svhn", data_dir=str(tmp_path)))
+    return tmp_path, written
+
+
+def test_svhn_is_read_as_it_is_stored(small_svhn):
+    folder, written = small_svhn
+    (folder / "extra_32x32.mat").unlink()  # not asked for
+    splits = load_splits(DataConfig(data="svhn", data_dir=str(folder)))
     assert [len(splits.train_labels), len(splits.validation_labels), len(splits.test_labels)] == [48, 12, 30]
-    np.testing.assert_array_equal(splits.test_images, images.transpose(3, 2, 0, 1))
-    np.testing.assert_array_equal(splits.test_labels, labels % 10)
+    np.testing.assert_array_equal(splits.test_images, written["test"][0])
+    np.testing.assert_array_equal(splits.test_labels, written["test"][1])
+
+
+def test_the_extra_split_of_svhn_is_added_to_the_training_images(small_svhn):
+    folder, written = small_svhn
+    splits = load_splits(DataConfig(data="svhn", extra=True, data_dir=str(folder)))
+    np.testing.assert_array_equal(splits.test_images, written["test"][0])
+    expected = {
+        image.tobytes(): label for part in ("train", "extra") for image, label in zip(*written[part], strict=True)
+    }
+    images = torch.cat([splits.train_images, splits.validation_images])
+    labels = torch.cat([splits.train_labels, splits.validation_labels]).tolist()
+    assert {image.numpy().tobytes(): label for image, label in zip(images, labels, strict=True)} == expected
+    assert len(labels) == 100
+
+
+def test_a_file_with_another_checksum_is_not_taken(small_svhn, monkeypatch):
+    folder, _ = small_svhn
+    path = folder / "extra_32x32.mat"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+
+    def no_network(*args, **kwargs):
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr(torchvision.datasets.svhn, "download_url", no_network)
+    message = r"put this into .*: train_32x32\.mat and extra_32x32\.mat and test_32x32\.mat"
+    with pytest.raises(DataError, match=message):
+        load_splits(DataConfig(data="svhn", extra=True, data_dir=str(folder)))
 
 
 @pytest.mark.parametrize(

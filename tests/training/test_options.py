@@ -8,9 +8,17 @@ from dataclasses import fields
 import pytest
 
 from tuun_da.errors import ConfigError
-from tuun_da.training.options import DATA_NAMES, TRAIN_NAMES, add_training_options, configs_from_options
+from tuun_da.training.options import (
+    DATA_NAMES,
+    TRAIN_NAMES,
+    TRIAL_NAMES,
+    add_training_options,
+    add_trial_options,
+    configs_from_options,
+    trial_config_from_options,
+)
 from tuun_da.training.schedule import TrainConfig
-from tuun_da.training.settings import DataConfig
+from tuun_da.training.settings import DataConfig, TrialConfig
 
 
 def parser():
@@ -37,17 +45,33 @@ VALUES = {
     "data": "svhn", "image_size": 24, "train_size": 90, "train_per_class": 9, "validation_size": 0.3, "test_size": 70,
     "split_seed": 5, "data_dir": "/d", "skip_broken": True, "model": "child_cnn", "epochs": 3, "batch_size": 16,
     "learning_rate": 0.25, "momentum": 0.5, "weight_decay": 0.001, "label_smoothing": 0.1, "warmup_share": 0.3,
-    "seed": 8, "precision": "float32",
+    "seed": 8, "precision": "float32", "extra": True, "weights": "w.pt", "metric": "macro_f1", "reward": "top3",
+    "reward_gap": 0.1, "sampling": "balanced", "compile": True,
 }  # fmt: skip
+
+
+def test_all_settings_are_among_these_values():
+    assert set(VALUES) == {*TRAIN_NAMES, *DATA_NAMES}
+
+
+def test_the_options_of_a_trial_arrive_in_their_settings():
+    trial_parser = argparse.ArgumentParser()
+    add_trial_options(trial_parser)
+    assert trial_config_from_options(trial_parser.parse_args([])) == TrialConfig()
+    given = ["--repeats", "3", "--resplit", "--validation-sample", "50"]
+    wanted = TrialConfig(repeats=3, resplit=True, validation_sample=50)
+    assert trial_config_from_options(trial_parser.parse_args(given)) == wanted
+    assert set(TRIAL_NAMES) == {field.name for field in fields(TrialConfig)}
 
 
 @pytest.mark.parametrize("name", VALUES)
 def test_every_option_arrives_in_its_setting_and_nowhere_else(name):
     option = f"--{name.replace('_', '-')}"
-    train, data = configs(option) if name == "skip_broken" else configs(option, str(VALUES[name]))
+    given = [option] if VALUES[name] is True else [option, str(VALUES[name])]
+    train, data = configs(*given, *(["--data", "svhn"] if name == "extra" else []))
     changed = {key for config in (train, data) for key, value in config.to_dict().items()
                if value != getattr(type(config)(), key)}  # fmt: skip
-    assert changed == {name}
+    assert changed == ({name, "data"} if name == "extra" else {name})
     assert (train.to_dict() | data.to_dict())[name] == VALUES[name]
 
 

@@ -10,7 +10,8 @@ import torch
 
 from tuun_da.errors import ConfigError, DataError
 from tuun_da.training.settings import DataConfig
-from tuun_da.training.splits import LabelledImages, Source, make_splits, proportional
+from tuun_da.training.sources import LabelledImages, Source
+from tuun_da.training.splits import make_splits, proportional
 
 
 def labelled(counts, rng, *, size=4):

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from tuun_da.training.reading_ahead import read_ahead
 from tuun_da.training.sampling import epoch_order
+from tuun_da.training.stored_images import StoredImages
 
 MAX_SHARE_OF_FREE_MEMORY = 0.4  # of the GPU, for one split: the network needs the rest, and trials may share a GPU
+
+BATCHES_AHEAD = 4  # of those that are gathered beside the computation: enough to smooth out a disk, and little memory
 
 
 @dataclass(frozen=True, eq=False)
 class Batches:
-    """A split as mini-batches for ``device``. ``images`` uint8 (n, c, h, w), ``labels`` (n,), on one device both."""
+    """A split as mini-batches for ``device``. ``images`` uint8 (n, c, h, w), ``labels`` (n,), on one device both.
 
-    images: Tensor
+    Where the images are not on ``device``, or in a file, the batches are gathered in a background thread, which ends
+    with the iteration, also one that is left early.
+    """
+
+    images: Tensor | StoredImages
     labels: Tensor
     device: torch.device
     batch_size: int
@@ -36,24 +45,39 @@ class Batches:
         count = min(self.full * self.batch_size, len(self.labels))
         order = epoch_order(self.labels.cpu(), count, sampling, generator)
         order = order.to(self.images.device)
-        for begin in range(0, len(order), self.batch_size):
-            chosen = order[begin : begin + self.batch_size]
-            yield self._sent(self.images[chosen]), self._sent(self.labels[chosen])
+        return self._gathered(order[begin : begin + self.batch_size] for begin in range(0, len(order), self.batch_size))
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Every image once, the last batch as short as it comes."""
-        for begin in range(0, len(self.labels), self.batch_size):
-            part = slice(begin, begin + self.batch_size)
-            yield self._sent(self.images[part]), self._sent(self.labels[part])
+        return self._gathered(
+            slice(begin, begin + self.batch_size) for begin in range(0, len(self.labels), self.batch_size)
+        )
 
-    def _sent(self, tensor: Tensor) -> Tensor:
-        if tensor.device.type == "cpu" and self.device.type == "cuda":
-            tensor = tensor.pin_memory()  # so that the copy runs beside the computation; torch keeps it until then
-        return tensor.to(self.device, non_blocking=True)
+    def _gathered(self, parts: Iterable[Tensor | slice]) -> Iterator[tuple[Tensor, Tensor]]:
+        """The images and labels of each of ``parts`` on the device."""
+        if isinstance(self.images, Tensor) and self.images.device.type == self.device.type:
+            return ((self.images[part].to(self.device), self.labels[part].to(self.device)) for part in parts)
+        return self._streamed(parts)
+
+    def _streamed(self, parts: Iterable[Tensor | slice]) -> Iterator[tuple[Tensor, Tensor]]:
+        with contextlib.closing(read_ahead(self._on_host(parts), BATCHES_AHEAD)) as batches:
+            for images, labels in batches:
+                # pinned memory goes over beside the computation; torch keeps it until it has
+                yield images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+
+    def _on_host(self, parts: Iterable[Tensor | slice]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each part in the memory of the host, pinned where it goes to a GPU. Runs in the background thread."""
+        if self.device.type != "cuda":
+            for part in parts:
+                yield self.images[part], self.labels[part]
+        else:
+            torch.cuda.set_device(self.device)  # of this thread, which begins on GPU 0
+            for part in parts:
+                yield self.images[part].pin_memory(), self.labels[part].pin_memory()
 
 
-def placed(images: Tensor, labels: Tensor, device: torch.device, batch_size: int) -> Batches:
-    """The split as batches for ``device``, and lying there whole if it fits."""
+def placed(images: Tensor | StoredImages, labels: Tensor, device: torch.device, batch_size: int) -> Batches:
+    """The split as batches for ``device``, and lying there whole if it fits; what is stored stays so on the CPU."""
     if device.type == "cuda" and images.device != device:
         free_bytes, _ = torch.cuda.mem_get_info(device)
         if images.nbytes <= MAX_SHARE_OF_FREE_MEMORY * free_bytes:

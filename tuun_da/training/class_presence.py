@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tuun_da.errors import DataError
 
 if TYPE_CHECKING:
-    from tuun_da.training.splits import LabelledImages, Source
+    from tuun_da.training.sources import LabelledImages, Source
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ from tuun_da.training.folder import load_folder
 from tuun_da.training.npz_file import load_npz
 from tuun_da.training.resizing import resized_array
 from tuun_da.training.settings import DataConfig
-from tuun_da.training.splits import LabelledImages, Source, Splits, make_splits
+from tuun_da.training.sources import LabelledImages, Source
+from tuun_da.training.splits import Splits, make_splits
 
 
 def load_splits(config: DataConfig) -> Splits:
@@ -58,17 +59,25 @@ def load_cifar(config: DataConfig) -> Source:
 
 
 def load_svhn(config: DataConfig) -> Source:
-    """Street View House Numbers: 73,257 images to train and validate, 26,032 to test, 32x32 pixels."""
+    """Street View House Numbers: 73,257 images to train and validate, 26,032 to test, 32x32 pixels; with
+    ``config.extra`` 531,131 easier ones more to train and validate."""
     import torchvision.datasets  # takes seconds to import
 
     kind = torchvision.datasets.SVHN
-    files = " and ".join(kind.split_list[split][1] for split in ("train", "test"))
+    splits = ("train", "extra", "test") if config.extra else ("train", "test")
+    files = " and ".join(kind.split_list[split][1] for split in splits)
     parts = {}
-    for split in ("train", "test"):
+    for split in splits:
         make = partial(kind, config.cache_folder, split=split)
         part = downloaded(config, make, kind.split_list[split][0], files)
         parts[split] = LabelledImages(resized_array(part.data, config.image_size), part.labels.astype(np.int64))
-    return Source(name="svhn", class_names=tuple("0123456789"), train=parts["train"], test=parts["test"])
+    train = parts["train"]
+    if config.extra:
+        extra = parts.pop("extra")
+        train = LabelledImages(
+            np.concatenate([train.images, extra.images]), np.concatenate([train.labels, extra.labels])
+        )
+    return Source(name="svhn", class_names=tuple("0123456789"), train=train, test=parts["test"])
 
 
 def downloaded(config: DataConfig, load: Callable[..., Any], url: str, files: str) -> Any:

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from tuun_da.errors import DataError
-from tuun_da.training.image_files import IMAGE_SUFFIXES, read_images
-from tuun_da.training.resizing import stacked
+from tuun_da.training.decoded_cache import decoded_images
+from tuun_da.training.image_files import IMAGE_SUFFIXES
 from tuun_da.training.settings import DataConfig
-from tuun_da.training.splits import LabelledImages, Source
+from tuun_da.training.sources import LabelledImages, Source
 
 logger = logging.getLogger(__name__)
 
@@ -69,19 +69,19 @@ def load_folder(config: DataConfig) -> Source:
 
     # all splits at once: they must agree in size and in the number of channels
     paths = [path for listing in listings.values() for path in listing.paths]
-    images, broken = read_images(paths, config.image_size, skip_broken=config.skip_broken)
+    decoded = decoded_images(
+        root, paths, image_size=config.image_size, cache_folder=config.cache_folder, skip_broken=config.skip_broken
+    )
+    broken = decoded.broken
     if broken:
-        logger.warning("%s: left out %d broken images; %s", root, len(broken), broken[0])
-    good = np.array([image is not None for image in images], dtype=bool)
-    if not good.any():
-        raise DataError(f"data folder {root}: none of its {len(images)} images can be read; {broken[0]}")
-    pixels = stacked([image for image in images if image is not None])
+        logger.warning("%s: left out %d broken images; %s", root, len(broken), broken[0].message)
+    good = np.ones(len(paths), dtype=bool)
+    good[[one.number for one in broken]] = False
     numbers = {name: number for number, name in enumerate(class_names)}
     labels = np.array([numbers[name] for listing in listings.values() for name in listing.class_of], dtype=np.int64)
     split_of = np.array([split for split, listing in listings.items() for _ in listing.paths])
-    parts = {
-        split: LabelledImages(pixels[split_of[good] == split], labels[good & (split_of == split)]) for split in listings
-    }
+    everything = LabelledImages(decoded.images, labels[good], decoded.facts)
+    parts = {split: everything.chosen(split_of[good] == split) for split in listings}
     for split, part in parts.items():
         counts = np.bincount(part.labels, minlength=len(class_names))
         if not counts.all():
@@ -93,7 +93,7 @@ def load_folder(config: DataConfig) -> Source:
         train=parts["train"],
         validation=parts.get("validation"),
         test=parts.get("test"),
-        skipped=tuple(str(path) for path, image in zip(paths, images, strict=True) if image is None),
+        skipped=tuple(str(paths[one.number]) for one in broken),
         ignored_files=len(walker.ignored),
     )
 
@@ -140,14 +140,15 @@ class Walker:
     def entries(self, folder: Path) -> Iterator[Path]:
         """What lies in ``folder``, sorted; without hidden files and links that lead out of the root."""
         try:
-            names = sorted(os.listdir(folder))
+            with os.scandir(folder) as found:  # unlike listdir it knows which are links, without a look at each
+                links = {entry.name: entry.is_symlink() for entry in found}
         except OSError as error:
             raise DataError(f"data folder {folder} cannot be read: {error.strerror}") from None
-        for name in names:
+        for name in sorted(links):
             path = folder / name
             if name.startswith("."):
                 continue
-            if path.is_symlink():
+            if links[name]:
                 try:
                     inside = path.resolve().is_relative_to(self.root)
                 except (OSError, RuntimeError):  # it leads in a circle, which is a RuntimeError before Python 3.13
@@ -201,13 +202,10 @@ class Walker:
     def images(self, folder: Path) -> Iterator[Path]:
         """The image files in ``folder`` and the folders in it; folders behind links are left out, they may loop."""
         for path in self.entries(folder):
-            if path.is_dir():
-                if path.is_symlink():
-                    self.ignore(path)
-                else:
-                    yield from self.images(path)
-            elif path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():  # a pipe would wait for ever
+            if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():  # a pipe would wait for ever
                 yield path
+            elif path.is_dir() and not path.is_symlink():
+                yield from self.images(path)
             else:
                 self.ignore(path)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from tuun_da.errors import DataError
@@ -19,8 +21,9 @@ from tuun_da.training.resizing import Pixels, fitted
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jfif", ".jp2", ".bmp", ".gif", ".tga", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
 )
-BITS_PER_SAMPLE = 258  # the tag of a TIFF file
+BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # tags of a TIFF file
 MAX_THREADS = 8
+FILES_AT_ONCE = 16  # to a thread: one by one, handing them over takes as long as decoding small ones
 QUIET_SECONDS = 2.0
 
 
@@ -37,9 +40,11 @@ def read_image(path: Path, size: int | None) -> Pixels:
             limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and file.width * file.height > limit:  # Pillow itself only warns up to twice that
                 raise ValueError(f"it has {file.width}x{file.height} pixels, more than Pillow's limit of {limit}")
-            white = _white(file)
-            upright = ImageOps.exif_transpose(file)
-            return fitted(_as_grey_or_rgb(upright, white), size)
+            white, negative, grey = _white(file), _is_negative(file), _is_grey_with_alpha(file)
+            image = _as_grey_or_rgb(ImageOps.exif_transpose(file), white)
+            if negative:
+                image = ImageOps.invert(image)
+            return fitted(image.convert("L") if grey else image, size)
     except Exception as error:  # Pillow's readers raise anything from OSError to SyntaxError and struct.error
         raise DataError(f"image {path} cannot be read: {error or type(error).__name__}") from error
 
@@ -80,34 +85,40 @@ def _white(file: Image.Image) -> int:
     return 65535  # Pillow scales other formats to 16 bits, also where it calls them I
 
 
-def read_images(paths: Sequence[Path], size: int | None, *, skip_broken: bool) -> tuple[list[Pixels | None], list[str]]:
-    """All images in the order of ``paths``, None for the broken ones, and a message for each of those.
+def _is_negative(file: Image.Image) -> bool:
+    """Whether 0 is white in the file's grey pixels of more than 8 bits. Of those with fewer Pillow turns it round."""
+    return isinstance(file, TiffImageFile) and file.mode.startswith("I") and file.tag_v2.get(PHOTOMETRIC) == 0
 
-    Without ``skip_broken`` the first broken one raises DataError.
-    """
-    images: list[Pixels | None] = []
-    broken: list[str] = []
+
+def _is_grey_with_alpha(file: Image.Image) -> bool:
+    """Whether the file is grey with an alpha channel of 16 bits, which Pillow opens as colours."""
+    return isinstance(file, PngImageFile) and any("LA;16B" in str(tile) for tile in file.tile)
+
+
+def read_images(paths: Sequence[Path], size: int | None) -> Iterator[Pixels | DataError]:
+    """The image, or what is wrong with it, of each of ``paths`` in their order; read in parallel, a little ahead."""
     threads = min(MAX_THREADS, len(os.sched_getaffinity(0)))
     pool = ThreadPoolExecutor(threads)  # Pillow decodes outside the interpreter lock
+    waiting: deque[Future[list[Pixels | DataError]]] = deque()
     try:
-        for outcome in with_progress(pool.map(lambda path: _read_or_error(path, size), paths), len(paths)):
-            if isinstance(outcome, DataError):
-                if not skip_broken:
-                    raise outcome
-                broken.append(str(outcome))
-                images.append(None)
-            else:
-                images.append(outcome)
+        for start in range(0, len(paths), FILES_AT_ONCE):
+            waiting.append(pool.submit(_read_or_errors, paths[start : start + FILES_AT_ONCE], size))
+            if len(waiting) > 2 * threads:  # no more, or what is read faster than it is taken would fill the memory
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-    return images, broken
 
 
-def _read_or_error(path: Path, size: int | None) -> Pixels | DataError:
-    try:
-        return read_image(path, size)
-    except DataError as error:
-        return error
+def _read_or_errors(paths: Sequence[Path], size: int | None) -> list[Pixels | DataError]:
+    outcomes: list[Pixels | DataError] = []
+    for path in paths:
+        try:
+            outcomes.append(read_image(path, size))
+        except DataError as error:
+            outcomes.append(error)
+    return outcomes
 
 
 def with_progress(items: Iterable[Pixels | DataError], total: int) -> Iterator[Pixels | DataError]:

@@ -17,7 +17,7 @@ from tuun_da.errors import DataError
 from tuun_da.training.folder import ONLY_CLASSIFICATION
 from tuun_da.training.resizing import Pixels, resized_array
 from tuun_da.training.settings import MIN_IMAGE_SIZE, DataConfig
-from tuun_da.training.splits import LabelledImages, Source
+from tuun_da.training.sources import LabelledImages, Source
 
 logger = logging.getLogger(__name__)
 

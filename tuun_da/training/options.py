@@ -96,7 +96,7 @@ def add_training_options(parser: argparse.ArgumentParser, defaults: Mapping[str,
     data.add_argument(
         "--data-dir",
         metavar="FOLDER",
-        help="where downloaded data sets are kept (default: $TUUN_DA_DATA, or else ~/.cache/tuun_da)",
+        help="where downloads and decoded images are kept (default: $TUUN_DA_DATA, or else ~/.cache/tuun_da)",
     )
     data.add_argument(
         "--skip-broken",

@@ -55,6 +55,18 @@ def stacked(images: Sequence[Pixels]) -> Pixels:
     return result
 
 
+def widened(images: Pixels, shape: tuple[int, int, int]) -> Pixels:
+    """Images (n, c, h, w) in a ``shape`` (c, h, w) that suits others too; what ``stacked`` gives for all at once."""
+    resized = resized_array(images, shape[1])
+    return np.ascontiguousarray(np.broadcast_to(resized, (len(images), *shape)))
+
+
+def common_shape(one: tuple[int, int, int], other: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The shape (c, h, w) for square images of both shapes: grey only if both are, of other sizes the default one."""
+    size = one[1] if one[1] == other[1] else DEFAULT_IMAGE_SIZE
+    return max(one[0], other[0]), size, size
+
+
 def resized_array(images: Pixels, size: int | None) -> Pixels:
     """Images (n, c, h, w), c 1 or 3, at ``size``, by the same rule as image files."""
     height, width = images.shape[2:]

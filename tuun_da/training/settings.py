@@ -33,7 +33,8 @@ class DataConfig:
                          folder or npz file. Drawn with a fixed seed, so that no ``split_seed`` moves a test image.
     ``extra``            also train on SVHN's 531,131 extra images; only for svhn.
     ``split_seed``       draws validation and training images. A trial's own seed has no part in it.
-    ``data_dir``         cache folder of the downloaded sets; None: $TUUN_DA_DATA, or else ~/.cache/tuun_da.
+    ``data_dir``         cache folder of the downloaded sets, and of the decoded images of a folder; None:
+                         $TUUN_DA_DATA, or else ~/.cache/tuun_da.
     ``skip_broken``      leave image files out that cannot be read, instead of stopping at the first.
     """
 
@@ -84,7 +85,7 @@ class DataConfig:
 
     @property
     def cache_folder(self) -> Path:
-        """Where downloaded data sets lie."""
+        """Where downloaded data sets lie, and in its folder ``decoded`` the pixels of image files."""
         return Path(self.data_dir or os.environ.get("TUUN_DA_DATA") or "~/.cache/tuun_da").expanduser()
 
     def to_dict(self) -> dict[str, Any]:

@@ -26,8 +26,8 @@ class NesterovSGD:
         places = [k for k, parameter in enumerate(self._parameters) if parameter.grad is not None]
         velocities = [self._velocities[k] for k in places]
         sgd(
-            [self._parameters[k] for k in places],  # type: ignore[arg-type]
-            [self._parameters[k].grad for k in places],  # type: ignore[misc]
+            [self._parameters[k] for k in places],
+            [gradient for k in places if (gradient := self._parameters[k].grad) is not None],
             velocities,
             fused=True,
             foreach=False,

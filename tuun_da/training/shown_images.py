@@ -76,4 +76,4 @@ def _of_data_set(config: DataConfig, count: int) -> np.ndarray[tuple[int, ...], 
     source = SOURCES[config.kind](config)
     labels = source.train.labels
     places = in_turn([iter(np.flatnonzero(labels == number)) for number in range(len(source.class_names))], count)
-    return np.ascontiguousarray(source.train.images[places])
+    return np.ascontiguousarray(source.train.images[np.array(places)])

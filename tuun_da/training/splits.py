@@ -1,30 +1,29 @@
 """Train, validation and test: how images are divided, stratified and seeded, with identical images on one side.
 
-First every split is drawn as a choice of images, then the arrays are cut; a source of images (``datasets``,
-``folder``, ``npz_file``) only has to hand over what lies on the disk, as a ``Source``.
+First every split is drawn as a choice of images, then they are copied out, or, where memory is too small for them,
+left where they are; a source of images (``datasets``, ``folder``, ``npz_file``) only has to hand over what lies on the
+disk, as a ``Source``.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from tuun_da.errors import ConfigError, DataError
 from tuun_da.training.class_presence import check_drawn, named, note_on_duplicates, refuse_absent_classes
+from tuun_da.training.free_memory import fits_into_memory
+from tuun_da.training.image_facts import Bools, Integers, pixel_statistics
 from tuun_da.training.settings import DEFAULT_VALIDATION_SHARE, MIN_IMAGE_SIZE, DataConfig
+from tuun_da.training.sources import LabelledImages, Source
+from tuun_da.training.stored_images import StoredImages
 
 logger = logging.getLogger(__name__)
-
-Bools = npt.NDArray[np.bool_]
-Integers = npt.NDArray[np.int64]
 
 TEST_SEED = 0
 """The test split that a data set does not bring itself is drawn with this seed, whatever ``split_seed`` says:
@@ -32,62 +31,22 @@ else an image that one search validated on could become another's test image."""
 
 NAMES_SHOWN = 5  # of classes or files in a message
 
-MIN_STD = 1e-3  # of pixels in [0, 1]: a channel of one colour must not be divided by zero
-
-
-@dataclass(frozen=True, eq=False)
-class LabelledImages:
-    """Images uint8 (n, c, h, w) and their classes int64 (n,)."""
-
-    images: npt.NDArray[np.uint8]
-    labels: Integers
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def chosen(self, mask: Bools) -> LabelledImages:
-        """The images for which ``mask`` (n,) is true."""
-        return LabelledImages(self.images[mask], self.labels[mask])
-
-    @cached_property
-    def fingerprints(self) -> npt.NDArray[np.bytes_]:
-        """A digest (n,) for each image; equal for images with equal pixels."""
-        digests = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in self.images]
-        return np.array([digest.hex() for digest in digests], dtype="S32")  # hex: numpy strips trailing zero bytes
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """What a data set brings itself. ``validation`` and ``test`` are None where they are to be carved out of train.
-
-    ``duplicates_dropped`` is 0 until ``without_leaks`` has counted them.
-    """
-
-    name: str
-    class_names: tuple[str, ...]
-    train: LabelledImages
-    validation: LabelledImages | None = None
-    test: LabelledImages | None = None
-    default_test_share: float = 0.2
-    skipped: tuple[str, ...] = ()
-    ignored_files: int = 0
-    duplicates_dropped: int = 0
-
 
 @dataclass(frozen=True, eq=False)
 class Splits:
     """A data set ready for training: images uint8 (n, c, h, w), labels int64 (n,), on one device.
 
+    The images are tensors; those of a folder that are too large for the memory are ``StoredImages`` instead, all three.
     ``mean`` and ``std`` hold a number for each channel, of the training images' pixels scaled to [0, 1]. ``skipped``
     names the broken files that were left out, ``ignored_files`` counts other files that are no images of the data
     folder, ``duplicates_dropped`` the training or validation images left out because a later split has the same image.
     """
 
-    train_images: Tensor
+    train_images: Tensor | StoredImages
     train_labels: Tensor
-    validation_images: Tensor
+    validation_images: Tensor | StoredImages
     validation_labels: Tensor
-    test_images: Tensor
+    test_images: Tensor | StoredImages
     test_labels: Tensor
     class_names: tuple[str, ...]
     name: str
@@ -121,7 +80,7 @@ class Splits:
         }
 
     def to(self, device: torch.device | str) -> Splits:
-        """The same splits with all tensors on ``device``."""
+        """The same splits with all tensors on ``device``; stored images become tensors there, unless it is the CPU."""
         return replace(
             self,
             train_images=self.train_images.to(device),
@@ -194,13 +153,14 @@ def make_splits(source: Source, config: DataConfig) -> Splits:
             "are taken together or not at all; remove the copies, or choose another size of the splits"
         )
 
-    mean, std = pixel_statistics(train.images)
+    mean, std = pixel_statistics(train.pixel_sums, height * width)
+    in_memory = fits_into_memory(sum(part.images.nbytes for part in (train, validation, test)))
     return Splits(
-        train_images=torch.from_numpy(train.images),
+        train_images=split_images(train, in_memory=in_memory),
         train_labels=torch.from_numpy(train.labels),
-        validation_images=torch.from_numpy(validation.images),
+        validation_images=split_images(validation, in_memory=in_memory),
         validation_labels=torch.from_numpy(validation.labels),
-        test_images=torch.from_numpy(test.images),
+        test_images=split_images(test, in_memory=in_memory),
         test_labels=torch.from_numpy(test.labels),
         class_names=source.class_names,
         name=source.name,
@@ -210,6 +170,13 @@ def make_splits(source: Source, config: DataConfig) -> Splits:
         ignored_files=source.ignored_files,
         duplicates_dropped=source.duplicates_dropped,
     )
+
+
+def split_images(part: LabelledImages, *, in_memory: bool) -> Tensor | StoredImages:
+    """The images of ``part`` for a split; those in a file stay there unless they are wanted ``in_memory``."""
+    if isinstance(part.images, StoredImages):
+        return torch.from_numpy(part.images.in_memory()) if in_memory else part.images
+    return torch.from_numpy(part.images)
 
 
 def without_leaks(source: Source) -> Source:
@@ -315,17 +282,3 @@ def choose(pool: LabelledImages, free: Bools, wanted: Integers, rng: np.random.G
             open_places[pool.labels[index]] -= sizes[group]
             taken_groups[group] = True
     return free & taken_groups[group_of]
-
-
-def pixel_statistics(images: npt.NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, of pixels scaled to [0, 1]."""
-    sums = np.zeros(images.shape[1])
-    squares = np.zeros(images.shape[1])
-    for start in range(0, len(images), 1000):  # by parts, because float64 takes eight times the room of uint8
-        part = images[start : start + 1000].astype(np.float64) / 255
-        sums += part.sum(axis=(0, 2, 3))
-        squares += np.square(part).sum(axis=(0, 2, 3))
-    pixels = images.size / images.shape[1]
-    mean = sums / pixels
-    std = np.sqrt(np.maximum(squares / pixels - mean**2, 0))
-    return tuple(mean.tolist()), tuple(np.maximum(std, MIN_STD).tolist())
