@@ -11,19 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tuun_da.errors import ConfigError, DataError, TrainingError
+from tuun_da.training.augmented import Transform
 from tuun_da.training.batches import Batches, placed
 from tuun_da.training.captured_step import captured
 from tuun_da.training.epoch_blocks import augmented_blocks
-from tuun_da.training.loop import (
-    Autocast,
-    EpochReport,
-    Normalize,
-    Transform,
-    TrialResult,
-    derived_seed,
-    plain_error_if_memory_runs_out,
-    seeded,
-)
+from tuun_da.training.evaluation import Autocast, Evaluation, Normalize, evaluation_batch_size
+from tuun_da.training.loop import EpochReport, TrialResult, derived_seed, plain_error_if_memory_runs_out, seeded
+from tuun_da.training.metrics import confusion_matrix
 from tuun_da.training.models import build_model
 from tuun_da.training.reward import reward
 from tuun_da.training.schedule import TrainConfig, one_cycle
@@ -51,8 +45,8 @@ def train_side_by_side(
     ends all. The seconds of a result or a report are those of all p trainings together.
 
     ``formulation`` is one of ``stacked_networks.FORMULATIONS``, None the device's best. On CUDA a step is a CUDA graph,
-    unless ``use_cuda_graph`` is false. Raises ConfigError or DataError for settings or data that do not go together,
-    and what the model raises if vmap cannot batch it.
+    unless ``use_cuda_graph`` is false; ``compile`` must be false. Raises ConfigError or DataError for settings or data
+    that do not go together, and what the model raises if vmap cannot batch it.
     """
     config = _shared_config(configs)
     data = [splits] * len(configs) if isinstance(splits, Splits) else list(splits)
@@ -80,6 +74,7 @@ def train_side_by_side(
         reports: list[list[EpochReport]] = [[] for _ in configs]
         errors: dict[int, TrainingError] = {}
         step_number = 0
+        startup_seconds = 0.0
 
         # ---- the loop ----
         for epoch in range(1, config.epochs + 1):
@@ -87,7 +82,7 @@ def train_side_by_side(
             group.networks.train()
             group.clear_sums()
             blocks = [
-                augmented_blocks(batches, transform, *generators)
+                augmented_blocks(batches, transform, *generators, sampling=config.sampling)
                 for batches, transform, generators in zip(training, transforms, group.generators, strict=True)
             ]
             for parts in zip(*blocks, strict=True):
@@ -105,18 +100,23 @@ def train_side_by_side(
                     labels.copy_(step_labels)
                     start()
                     step_number += 1
+                    if not startup_seconds:
+                        if device.type == "cuda":
+                            torch.cuda.synchronize(device)
+                        startup_seconds = time.monotonic() - begin
             losses, accuracies = group.training_curves(full * batch_size)  # waits for the GPU, once an epoch
-            scores = group.accuracies(*validation)
+            judged = group.evaluated(*validation)
             for number in range(len(configs)):
                 if number in errors:
                     continue
-                error = _error(config, epoch, learning_rate, losses[number], scores[number])
+                error = _error(config, epoch, learning_rate, losses[number], judged[number].accuracy)
                 if error is not None:
                     errors[number] = error
                     continue
                 report = EpochReport(
                     epoch=epoch,
-                    validation_accuracy=scores[number],
+                    validation_score=judged[number].score(config.metric),
+                    validation_accuracy=judged[number].accuracy,
                     train_loss=losses[number],
                     train_accuracy=accuracies[number],
                     learning_rate=learning_rate,
@@ -131,10 +131,10 @@ def train_side_by_side(
         # ---- the results ----
         tests: Sequence[float | None] = [None] * len(configs)
         if evaluate_test and len(errors) < len(configs):
-            tests = group.accuracies(*group.stacked("test"))
-        seconds = time.monotonic() - begin
+            tests = [test.score(config.metric) for test in group.evaluated(*group.stacked("test"))]
+        times = {"seconds": time.monotonic() - begin, "startup_seconds": startup_seconds}
         return [
-            errors[number] if number in errors else _result(reports[number], config.epochs, seconds, tests[number])
+            errors[number] if number in errors else _result(config, reports[number], tests[number], **times)
             for number in range(len(configs))
         ]
 
@@ -194,19 +194,23 @@ class _Group:
         """The mean loss of each training over the ``seen`` images of an epoch, and the share of images that it hit."""
         return (self.losses.double() / seen).tolist(), (self.hits.double() / seen).tolist()
 
-    def accuracies(self, images: Tensor, labels: Tensor) -> list[float]:
-        """For each training what ``loop.accuracy`` gives, of images uint8 (p, n, c, h, w) and labels (p, n)."""
+    def evaluated(self, images: Tensor, labels: Tensor) -> list[Evaluation]:
+        """For each training what ``evaluation.evaluated`` gives, of images uint8 (p, n, c, h, w) and labels (p, n)."""
         self.networks.train(False)
         finite = torch.ones(len(images), device=self.device, dtype=torch.bool)
-        hits = torch.zeros(len(images), device=self.device, dtype=torch.int64)
-        size = 2 * self.config.batch_size
+        predictions = []
+        size = evaluation_batch_size(self.config.batch_size, self.data[0])
         for begin in range(0, labels.shape[1], size):
-            some_images, some_labels = images[:, begin : begin + size], labels[:, begin : begin + size]
             with self.autocast():
-                logits = self.networks.logits(self._normalized(some_images))
-            hits += (logits.argmax(dim=2) == some_labels).sum(dim=1)
+                logits = self.networks.logits(self._normalized(images[:, begin : begin + size]))
+            predictions.append(logits.argmax(dim=2))
             finite &= logits.isfinite().flatten(1).all(dim=1)
-        return torch.where(finite, hits.double() / labels.shape[1], math.nan).tolist()
+        predicted, known, sound = torch.cat(predictions, dim=1).cpu().numpy(), labels.cpu().numpy(), finite.tolist()
+        classes = self.data[0].num_classes
+        return [
+            Evaluation(confusion_matrix(known[number], predicted[number], classes), sound[number])
+            for number in range(len(predicted))
+        ]
 
     def placed_training(self) -> list[Batches]:
         """The training images of each, those that several share being there once."""
@@ -241,7 +245,11 @@ def _built(config: TrainConfig, splits: Splits, device: torch.device) -> tuple[n
     """The network of ``loop.train``, on the CPU, and the state in which it leaves torch's global generator."""
     with seeded(config.seed, device):
         model = build_model(
-            config.model, num_classes=splits.num_classes, channels=splits.channels, image_size=splits.image_size
+            config.model,
+            num_classes=splits.num_classes,
+            channels=splits.channels,
+            image_size=splits.image_size,
+            weights=config.weights,
         )
         return model, torch.default_generator.get_state()
 
@@ -261,6 +269,8 @@ def _shared_config(configs: Sequence[TrainConfig]) -> TrainConfig:
                 raise ConfigError(
                     f"trainings side by side must have one {name}, here {wanted!r}; number {number} has {value!r}"
                 )
+    if configs[0].compile:
+        raise ConfigError("trainings side by side are not compiled: compile must be false, got True")
     return configs[0]
 
 
@@ -296,15 +306,17 @@ def _error(
     return None
 
 
-def _result(reports: Sequence[EpochReport], planned_epochs: int, seconds: float, test: float | None) -> TrialResult:
-    curve = tuple(report.validation_accuracy for report in reports)
+def _result(
+    config: TrainConfig, reports: Sequence[EpochReport], test: float | None, *, seconds: float, startup_seconds: float
+) -> TrialResult:
     return TrialResult(
-        score=reward(curve),
-        curve=curve,
+        score=reward(reports, config.reward, gap=config.reward_gap),
+        curve=tuple(report.validation_score for report in reports),
         train_losses=tuple(report.train_loss for report in reports),
         train_accuracies=tuple(report.train_accuracy for report in reports),
         seconds=seconds,
         epochs_done=len(reports),
-        planned_epochs=planned_epochs,
-        test_accuracy=test,
+        planned_epochs=config.epochs,
+        startup_seconds=startup_seconds,
+        test_score=test,
     )

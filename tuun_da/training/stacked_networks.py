@@ -70,6 +70,7 @@ class StackedNetworks:
         if formulation == "matmul":
             _use_matmul(self._structure)
         if formulation == "loop":
+            self._parameters = {name: _rows_channels_last(tensor) for name, tensor in self._parameters.items()}
             for tensor in self._parameters.values():
                 tensor.grad = torch.zeros_like(tensor)
             self._rows = [self._row(number) for number in range(len(models))]
@@ -108,7 +109,7 @@ class StackedNetworks:
         with torch.no_grad():
             if self.formulation != "loop":
                 return self._together(images)
-            return torch.stack([self._call(row, part) for row, part in zip(self._rows, images, strict=True)])
+            return torch.stack([self._alone(row, part) for row, part in zip(self._rows, images, strict=True)])
 
     def _learn_in_turn(
         self, images: Tensor, labels: Tensor, loss: Loss, context: Callable[[], torch.autocast]
@@ -121,7 +122,7 @@ class StackedNetworks:
             if self._generator_states is not None:
                 torch.default_generator.set_state(self._generator_states[number])
             with context():
-                one = self._call(row, part)
+                one = self._alone(row, part)
             if self._generator_states is not None:
                 self._generator_states[number] = torch.default_generator.get_state()
             one = one.float()
@@ -138,6 +139,9 @@ class StackedNetworks:
             row[name].grad = tensor.grad[number]
         return row | {name: tensor[number] for name, tensor in self._buffers.items()}
 
+    def _alone(self, row: State, images: Tensor) -> Tensor:
+        return self._call(row, images.contiguous(memory_format=torch.channels_last))  # as in loop.train
+
     def _together(self, images: Tensor) -> Tensor:
         if self._channels_last:  # (B, h, w, p, c) in memory: a grouped convolution's channels are those of all networks
             images = images.permute(1, 3, 4, 0, 2).contiguous().permute(3, 0, 4, 1, 2)
@@ -148,6 +152,13 @@ class StackedNetworks:
     def _call(self, state: State, images: Tensor) -> Tensor:
         logits: object = functional_call(self._structure, dict(state), (images,))
         return checked_logits(logits, len(images), self._num_classes, self._name)
+
+
+def _rows_channels_last(tensor: Tensor) -> Tensor:
+    """A leaf with the values of ``tensor``; kernels (p, o, i, h, w) are channels_last, as in loop.train."""
+    if tensor.dim() != 5:
+        return tensor
+    return tensor.detach().permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3).requires_grad_()
 
 
 class MatmulConv2d(nn.Conv2d):
