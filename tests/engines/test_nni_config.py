@@ -21,7 +21,7 @@ from tuun_da.policy_format import split_parameters
 from tuun_da.search.policy_space import find_policy
 from tuun_da.search.space import SearchSpace
 from tuun_da.training.datasets import load_splits
-from tuun_da.training.options import SEARCHABLE, add_training_options, configs_from_options
+from tuun_da.training.options import SEARCHABLE, add_training_options, add_trial_options, configs_from_options
 
 REPOSITORY = Path(__file__).parents[2]
 SHIPPED = sorted((REPOSITORY / "nni_configs").glob("*.yml"))
@@ -273,6 +273,7 @@ def trial_options(command):
     assert (python, script) == ("python3", "train.py")
     parser = argparse.ArgumentParser()
     add_training_options(parser)
+    add_trial_options(parser)
     parser.add_argument("--policy", default="search")
     return parser.parse_args(arguments)
 

@@ -24,6 +24,7 @@ from tuun_da.training.settings import DataConfig, TrialConfig
 def parser():
     made = argparse.ArgumentParser()
     add_training_options(made)
+    add_trial_options(made)
     return made
 
 
@@ -55,12 +56,10 @@ def test_all_settings_are_among_these_values():
 
 
 def test_the_options_of_a_trial_arrive_in_their_settings():
-    trial_parser = argparse.ArgumentParser()
-    add_trial_options(trial_parser)
-    assert trial_config_from_options(trial_parser.parse_args([])) == TrialConfig()
+    assert trial_config_from_options(parser().parse_args([])) == TrialConfig()
     given = ["--repeats", "3", "--resplit", "--validation-sample", "50"]
     wanted = TrialConfig(repeats=3, resplit=True, validation_sample=50)
-    assert trial_config_from_options(trial_parser.parse_args(given)) == wanted
+    assert trial_config_from_options(parser().parse_args(given)) == wanted
     assert set(TRIAL_NAMES) == {field.name for field in fields(TrialConfig)}
 
 

@@ -192,6 +192,24 @@ def add_training_options(parser: argparse.ArgumentParser, defaults: Mapping[str,
         help="compile the network: a minute at first, then faster steps on a GPU (default: off)",
     )
 
+    machine = parser.add_argument_group("machine")
+    machine.add_argument(
+        "--device",
+        default="auto",
+        help="auto (a free GPU, or the CPU if there is none), cpu, cuda or cuda:N (default: %(default)s)",
+    )
+    machine.add_argument(
+        "--threads", type=int, metavar="NUMBER", help="CPU threads of one training (default: torch's choice, all cores)"
+    )
+    machine.add_argument(
+        "--trials-per-gpu", type=int, default=1, metavar="NUMBER",
+        help="trainings that may share a GPU; further ones wait (default: %(default)s)",
+    )  # fmt: skip
+    parser.set_defaults(**defaults)  # the help shows them too
+
+
+def add_trial_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a trial, which may be several trainings, and of its score to ``parser``."""
     score = parser.add_argument_group("score of a training")
     score.add_argument(
         "--metric",
@@ -214,24 +232,6 @@ def add_training_options(parser: argparse.ArgumentParser, defaults: Mapping[str,
         help="of top3: how far the validation accuracy may be below the training accuracy (default: %(default)s)",
     )
 
-    machine = parser.add_argument_group("machine")
-    machine.add_argument(
-        "--device",
-        default="auto",
-        help="auto (a free GPU, or the CPU if there is none), cpu, cuda or cuda:N (default: %(default)s)",
-    )
-    machine.add_argument(
-        "--threads", type=int, metavar="NUMBER", help="CPU threads of one training (default: torch's choice, all cores)"
-    )
-    machine.add_argument(
-        "--trials-per-gpu", type=int, default=1, metavar="NUMBER",
-        help="trainings that may share a GPU; further ones wait (default: %(default)s)",
-    )  # fmt: skip
-    parser.set_defaults(**defaults)  # the help shows them too
-
-
-def add_trial_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a trial, which may be several trainings, to ``parser``."""
     trial = parser.add_argument_group("trial")
     trial.add_argument(
         "--repeats",
@@ -267,11 +267,12 @@ def configs_from_options(
 ) -> tuple[TrainConfig, DataConfig]:
     """The settings that parsed options stand for, and over them those ``parameters`` of a trial that are no policy.
 
-    Raises ConfigError, also for a parameter that is neither of the policy nor in ``SEARCHABLE``.
+    Settings of the score are at their defaults where ``add_trial_options`` was not asked for them. Raises ConfigError,
+    also for a parameter that is neither of the policy nor in ``SEARCHABLE``.
     """
     _, others = split_parameters({} if parameters is None else parameters)
     check_known("parameter of the search space", others, SEARCHABLE)
-    train_settings = {name: getattr(namespace, name) for name in TRAIN_NAMES}
+    train_settings = {name: getattr(namespace, name) for name in TRAIN_NAMES if hasattr(namespace, name)}
     for name, value in others.items():
         if name == "batch_size" and isinstance(value, float) and value.is_integer():
             value = int(value)  # NNI's quniform gives 64.0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional
@@ -84,7 +84,8 @@ def measure_probe(
             tell("measuring", done, len(settings))
 
     tell("training", 0, config.epochs)
-    result = train(config, splits, None, device, on_epoch, on_trained=on_trained)
+    by_accuracy = replace(config, metric="accuracy", reward="last")
+    result = train(by_accuracy, splits, None, device, on_epoch, on_trained=on_trained)
     baseline = measured[0]
     effects: dict[str, tuple[tuple[float, ...], ...]] = dict.fromkeys(types, ())
     for setting, values in zip(settings, measured[1:], strict=True):
