@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import race
-from benchmarks.protocol_rows import shipped_tuner
+from benchmarks.protocol_rows import SHIPPED_TUNER
 from benchmarks.protocol_settings import ProtocolSetting
 from benchmarks.training_records import Record, append_training, check_header, cpu_name, read_trainings
 
@@ -86,7 +86,7 @@ def make_header(setting: ProtocolSetting, plan: Plan) -> Record:
         "setting": setting.name,
         "training": {name: value for name, value in setting.to_dict().items() if name != "name"},
         "trials": plan.trials,
-        "tuner": shipped_tuner(),
+        "tuner": dict(SHIPPED_TUNER),
         "hardware": hardware,
         "versions": conditions["versions"] | {"tuun_da": conditions["commit"]},
     }

@@ -13,11 +13,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from benchmarks import protocol, protocol_check, protocol_settings
 from benchmarks.protocol_records import results_file
-from benchmarks.protocol_rows import ROWS, RandAugmentSearch, make_search, params_of, transform_of
+from benchmarks.protocol_rows import ROOT, ROWS, SHIPPED_TUNER, RandAugmentSearch, make_search, params_of, transform_of
 from benchmarks.protocol_settings import (
     SETTINGS,
     ProtocolSetting,
@@ -266,6 +267,12 @@ def test_a_run_ends_before_its_time_and_says_that_something_is_left(data, tmp_pa
     run(monkeypatch, data, tmp_path, "--rows", "none", searches=1)
     code, calls = run(monkeypatch, data, tmp_path, "--rows", "none", "--minutes", "0", searches=1)
     assert (code, calls) == (0, [])
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "svhn", "folder"])
+def test_ours_is_what_the_shipped_configurations_search_with(name):
+    content = yaml.safe_load((ROOT / "nni_configs" / f"{name}.yml").read_text(encoding="utf-8"))
+    assert content["tuner"]["classArgs"] == SHIPPED_TUNER
 
 
 def test_other_conditions_do_not_get_into_the_same_file(data, tmp_path, monkeypatch, capsys):
