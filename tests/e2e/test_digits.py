@@ -45,7 +45,7 @@ def test_search_on_digits_with_confirmation(place):
     [recommended] = [trial for trial in journal.trials if trial.id == record.searched["trial"]]
     assert recommended.value == record.searched["score"]
     for trial in journal.trials:
-        assert len(trial.curve) == 60
+        assert len(trial.curve) == 120
         assert trial.curve[-1] == trial.value
         assert 0.5 < trial.value < 1
         assert trial.seed == 0

@@ -15,7 +15,7 @@ import torchvision
 from sklearn.datasets import load_digits
 
 from tuun_da.errors import DataError
-from tuun_da.training.datasets import downloaded, load_splits
+from tuun_da.training.datasets import digits_table, downloaded, load_splits
 from tuun_da.training.settings import DataConfig
 
 
@@ -31,6 +31,16 @@ class TestDigits:
         expected = load_digits().images.reshape(-1, 64)
         assert sorted((images[:, 0] * 16 / 255).round().flatten(1).tolist()) == sorted(expected.tolist())
         assert images.max() == 255
+
+    @pytest.mark.parametrize("found", [True, False])
+    def test_the_file_and_scikit_learn_itself_give_the_same(self, monkeypatch, found):
+        """The file may lie elsewhere in another version."""
+        if not found:
+            monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        pixels, labels = digits_table()
+        assert np.array_equal(pixels, load_digits().data)
+        assert np.array_equal(labels, load_digits().target)
+        assert labels.dtype == np.int64
 
     def test_the_split_of_the_experiment_can_be_said(self):
         splits = load_splits(DataConfig(data="digits", train_per_class=15, validation_size=600))

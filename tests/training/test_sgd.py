@@ -61,7 +61,7 @@ def test_a_state_that_is_put_back_goes_on():
     assert not torch.equal(first[0].weight, networks()[0][0].weight)
 
 
-def test_a_training_does_not_load_the_compiler(tmp_path):
+def test_a_training_of_the_digits_loads_neither_the_compiler_nor_scikit_learn(tmp_path):
     script = """
 import sys, torch
 from tuun_da.training.loop import train
@@ -72,7 +72,8 @@ from tuun_da.augment.named import build_transform
 splits = load_splits(DataConfig(train_per_class=2, validation_size=20))
 config = TrainConfig(model="child_cnn", epochs=1, batch_size=10)
 train(config, splits, build_transform("trivialaugment", None), torch.device("cpu"))
-print([name for name in ("torch._dynamo", "torch._inductor", "sympy", "torchvision") if name in sys.modules])
+slow = ("torch._dynamo", "torch._inductor", "sympy", "torchvision", "sklearn", "scipy")
+print([name for name in slow if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout.split("\n")[-2] == "[]", done.stdout
