@@ -194,6 +194,14 @@ def journal_path(experiment_folder: Path) -> Path:
     return experiment_folder / "checkpoint" / JOURNAL_NAME
 
 
+def share_cores(trials: int) -> None:
+    """Let each of ``trials`` that run side by side compute on its share of the cores, by the environment they inherit.
+
+    On all cores each, they would wait for each other. A value that the user has set wins, as ``--threads`` does.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // trials)))
+
+
 @contextlib.contextmanager
 def running(config: NniConfig, *, port: int, listen_all: bool) -> Iterator[NniExperiment]:
     """Start the experiment of ``config`` and stop it on the way out, however that is. Raises ExperimentError."""
@@ -210,8 +218,7 @@ def running(config: NniConfig, *, port: int, listen_all: bool) -> Iterator[NniEx
         raise ConfigError(f"{config.path}: NNI refuses it: {error or type(error).__name__}") from None
     # Trials are started by the name in trialCommand: it must be this Python, activated or not.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    # All trials at once on all cores would wait for each other; --threads of a trial and the user's own value win.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // config.concurrency)))
+    share_cores(config.concurrency)
     if not listen_all:
         os.environ["NODE_OPTIONS"] = loopback_node_options(os.environ.get("NODE_OPTIONS", ""))
     for attempt in range(START_ATTEMPTS):
