@@ -13,7 +13,8 @@ from tuun_da.engines.nni_experiment import share_cores
 
 @pytest.mark.parametrize(("cores", "trials", "each"), [(8, 1, "8"), (8, 2, "4"), (8, 3, "2"), (2, 5, "1")])
 def test_each_trial_gets_its_share(monkeypatch, cores, trials, each):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "")  # so that it is put back
+    monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
     share_cores(trials)
     assert os.environ["OMP_NUM_THREADS"] == each
@@ -26,7 +27,8 @@ def test_what_the_user_has_set_wins(monkeypatch):
 
 
 def test_torch_takes_it_as_its_number_of_threads(monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "")  # so that it is put back
+    monkeypatch.delenv("OMP_NUM_THREADS")
     share_cores(10**6)
     told = subprocess.run(
         [sys.executable, "-c", "import torch; print(torch.get_num_threads())"],
