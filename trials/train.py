@@ -61,10 +61,9 @@ def main() -> int:
         splits = trial_splits(data_config)
         settings |= {"image_size": splits.image_size, "num_classes": splits.num_classes}
         trial["left_out"] = splits.left_out  # broken files, with --skip-broken, and duplicates
+        trial["number"] = number = nni.get_sequence_id()  # draws the fresh validation images; 0 outside an experiment
         with pick_device(options.device, trials_per_gpu=options.trials_per_gpu) as device:
-            run_trial(
-                train_config, data_config, trial_config, transform, device, progress, number=nni.get_sequence_id()
-            )
+            run_trial(train_config, data_config, trial_config, transform, device, progress, number=number)
     except KeyboardInterrupt:  # NNI stops a trial by SIGINT, and kills it 5 s later
         report(parameters, progress, state="stopped", stopped_at_epoch=len(progress.curve), **trial)
         return 0

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import pytest
 import torch
 from made_images import striped_splits
 
+from tuun_da.augment.batch_transform import Chain
+from tuun_da.augment.crop_and_flip import CropAndFlip, Cutout
+from tuun_da.augment.policy import Policy
 from tuun_da.errors import ConfigError
+from tuun_da.operations import Operation, SubPolicy
+from tuun_da.policy_format import parameters_from_sub_policies
 from tuun_da.training.loop import train
 from tuun_da.training.schedule import TrainConfig
 
 CPU = torch.device("cpu")
+
+
+def policy_params(kind, magnitude):
+    sub_policy = SubPolicy((Operation(kind, 0.5, magnitude), Operation("invert", 0.1, 0.0)))
+    return parameters_from_sub_policies([sub_policy])
 
 
 class Stop(Exception):
@@ -56,6 +67,7 @@ def test_all_epochs_are_reported_and_only_the_open_ones_are_trained(tmp_path):
     splits, path, epochs, trained = striped_splits(), tmp_path / "state.pt", [], []
     interrupted(path, splits, after=3)
 
+    @functools.wraps(noisy)  # the file knows a transform by its name
     def watching(images, *, generator):
         trained.append(len(images))
         return noisy(images, generator=generator)
@@ -77,6 +89,55 @@ def test_the_file_of_another_training_is_refused(tmp_path, settings):
     interrupted(path, striped_splits(), after=1)
     with pytest.raises(ConfigError, match=r"state\.pt is of another training: its config is"):
         train(config(**settings), striped_splits(), noisy, CPU, checkpoint=path)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (Policy(policy_params("rotate", 0.5)), Policy(policy_params("rotate", 0.6))),
+        (Policy(policy_params("rotate", 0.5)), Policy(policy_params("rotate", 0.5), per="image")),
+        (Policy(policy_params("rotate", 0.5)), None),
+        (Chain([CropAndFlip(), Policy(policy_params("rotate", 0.5))]), CropAndFlip()),
+        (Cutout(share=0.5), Cutout(share=0.4)),
+        (noisy, CropAndFlip()),
+    ],
+)
+def test_the_file_of_another_transform_is_refused(tmp_path, first, second):
+    path = tmp_path / "state.pt"
+    train(config(epochs=1), striped_splits(), first, CPU, checkpoint=path)
+    train(config(epochs=1), striped_splits(), first, CPU, checkpoint=path)
+    with pytest.raises(ConfigError, match=r"state\.pt is of another training: its transform is"):
+        train(config(epochs=1), striped_splits(), second, CPU, checkpoint=path)
+
+
+@pytest.mark.parametrize("part", ["train_images", "validation_images", "test_labels"])
+def test_the_file_of_other_images_is_refused(tmp_path, part):
+    path = tmp_path / "state.pt"
+    splits, other = striped_splits(), striped_splits(seed=1)
+    interrupted(path, splits, after=1)
+    changed = {part: getattr(other, part).flip(0)}
+    if part == "train_images":
+        changed |= {"mean": (0.4,)}  # which a data set of other images has
+    with pytest.raises(ConfigError, match=r"state\.pt is of another training: its data is"):
+        train(config(), replace(splits, **changed), noisy, CPU, checkpoint=path)
+
+
+def test_a_folder_that_is_not_there_is_named_before_the_training(tmp_path):
+    def never(images, *, generator):
+        raise AssertionError
+
+    with pytest.raises(ConfigError, match="must be a file in a folder that is there"):
+        train(config(), striped_splits(), never, CPU, checkpoint=tmp_path / "nowhere" / "state.pt")
+
+
+def test_a_file_that_lacks_a_part_is_refused(tmp_path):
+    path = tmp_path / "state.pt"
+    interrupted(path, striped_splits(), after=1)
+    state = torch.load(path, weights_only=True)
+    del state["optimizer"]
+    torch.save(state, path)
+    with pytest.raises(ConfigError, match="cannot be read: it has no optimizer"):
+        train(config(), striped_splits(), noisy, CPU, checkpoint=path)
 
 
 def test_a_file_that_is_none_is_refused(tmp_path):

@@ -96,6 +96,16 @@ def change_to_the_same_size(folder, rng):
     os.utime(path, ns=(0, 1))
 
 
+def change_size_and_time_being_set_back(folder, rng):
+    """As uncompressed images of one size, and as archives unpack them."""
+    path = folder / "cat" / "000.png"
+    content, before = path.read_bytes(), path.stat()
+    other = bytearray((folder / "cat" / "001.png").read_bytes())
+    path.write_bytes(bytes(other[: len(content)]).ljust(len(content), b"\0"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
 def add(folder, rng):
     random_image(rng).save(folder / "cat" / "new.png")
 
@@ -108,7 +118,9 @@ def rename(folder, rng):
     (folder / "cat" / "000.png").rename(folder / "dog" / "zzz.png")
 
 
-@pytest.mark.parametrize("event", [change, change_to_the_same_size, add, remove, rename])
+@pytest.mark.parametrize(
+    "event", [change, change_to_the_same_size, change_size_and_time_being_set_back, add, remove, rename]
+)
 def test_a_folder_that_is_no_longer_the_same_is_decoded_anew_and_the_old_entry_goes(folder, rng, reads, event):
     decoded(folder)
     before = entries(folder)
@@ -170,9 +182,42 @@ def without_the_broken(path):
     path.write_bytes(path.read_bytes().replace(b'"broken"', b'"BROKEN"'))
 
 
+def with_json(path, text):
+    content = path.read_bytes()
+    length = int.from_bytes(content[-16:-8], "little")
+    path.write_bytes(content[: -16 - length] + text + len(text).to_bytes(8, "little") + content[-8:])
+
+
+def description(path):
+    content = path.read_bytes()
+    return content[-16 - int.from_bytes(content[-16:-8], "little") : -16]
+
+
+def endless_numbers(path):
+    with_json(path, b'{"shape": [Infinity, 3, 16, 16], "about": {"broken": []}}')
+
+
+def deep_nesting(path):
+    with_json(path, b"[" * 100_000)
+
+
+def one_file_less(path):
+    with_json(
+        path, description(path).replace(b'"broken": []', b'"broken": [{"number": 3, "message": "", "passing": 0}]')
+    )
+
+
+def strange_numbers(path):
+    with_json(path, description(path).replace(b'"broken": []', b'"broken": [{"number": "x"}]'))
+
+
 @pytest.mark.parametrize(
-    "damage", [torn, torn_in_the_middle, foreign, empty, too_long_a_length, without_json, without_the_broken]
-)
+    "damage",
+    [
+        torn, torn_in_the_middle, foreign, empty, too_long_a_length, without_json, without_the_broken, endless_numbers,
+        deep_nesting, one_file_less, strange_numbers,
+    ],
+)  # fmt: skip
 def test_an_entry_that_is_not_whole_is_made_anew(folder, reads, damage):
     decoded(folder)
     (entry,) = entries(folder)
@@ -197,6 +242,23 @@ def test_a_decoding_that_was_interrupted_leaves_nothing_that_is_taken_for_an_ent
     killed.write_bytes(b"half")
     np.testing.assert_array_equal(pixels(decoded(folder)), expected(folder))
     assert not killed.exists()
+
+
+def test_no_file_is_written_through_a_link(folder, tmp_path):
+    cache, victim = folder.parent / "cache" / "decoded", tmp_path / "victim"
+    victim.write_text("precious")
+    cache.mkdir(parents=True)
+    digest = decoded_cache.digest([os.fsencode(folder.resolve())])
+    (cache / f"{digest}.lock").symlink_to(victim)
+    decoded(folder, skip_broken=True)  # into memory, with a warning
+    assert victim.read_text() == "precious"
+    (cache / f"{digest}.lock").unlink()
+    decoded(folder)
+    (entry,) = entries(folder)
+    entry.unlink()
+    entry.with_suffix(".partial").symlink_to(victim)
+    np.testing.assert_array_equal(pixels(decoded(folder)), expected(folder))
+    assert victim.read_text() == "precious"
 
 
 def test_images_that_are_in_use_outlive_their_entry(folder):

@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from tuun_da.training import free_memory
-from tuun_da.training.free_memory import fits_into_memory, free_bytes
+from tuun_da.training.free_memory import LARGEST, fits_into_memory, free_bytes
 
 
 @pytest.fixture
@@ -46,11 +46,12 @@ def test_a_group_may_leave_less_and_what_it_only_caches_is_free(system, group):
     assert free_bytes() == 0
 
 
-def test_where_the_system_does_not_say_all_fits(system):
+def test_where_the_system_does_not_say_all_fits_up_to_what_trials_had_better_share(system):
     for path in ("meminfo", "cgroup"):
         (system / path).unlink()
     assert free_bytes() is None
-    assert fits_into_memory(10**18)
+    assert fits_into_memory(LARGEST)
+    assert not fits_into_memory(LARGEST + 1)
 
 
 def test_half_of_the_free_memory_may_be_taken(system):

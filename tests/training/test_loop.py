@@ -421,6 +421,40 @@ def test_a_model_that_gives_no_tensor_is_named(monkeypatch):
         train(config(model="own:make"), striped_splits(), None, CPU)
 
 
+@pytest.mark.parametrize(
+    "kind", ["gives a pair when it is judged", "has nothing to train", "is larger than the memory"]
+)
+def test_networks_that_cannot_be_trained_are_named(monkeypatch, kind):
+    class Odd(nn.Linear):
+        def forward(self, x):
+            if kind == "is larger than the memory":
+                torch.empty(2**60)
+            logits = super().forward(x.flatten(1))
+            return logits if self.training else (logits, logits)
+
+    def build(name, **sizes):
+        return Odd(64, 2).requires_grad_(kind != "has nothing to train")
+
+    message = {
+        "gives a pair when it is judged": r"model own:make must give logits .*, got tuple",
+        "has nothing to train": r"model own:make must have a parameter to train",
+        "is larger than the memory": r"memory ran out with model own:make and batch_size 10",
+    }[kind]
+    monkeypatch.setattr("tuun_da.training.loop.build_model", build)
+    with pytest.raises((ConfigError, TrainingError), match=message):
+        train(config(model="own:make"), striped_splits(), None, CPU)
+
+
+def test_a_network_that_cannot_be_compiled_is_said_in_words(monkeypatch):
+    def broken(graph, inputs):
+        raise ValueError("no compiler here")
+
+    compile_module = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **how: compile_module(self, backend=broken, **how))
+    with pytest.raises(TrainingError, match=r"model child_cnn cannot be compiled \(.*\); train it without compile"):
+        train(config(compile=True), striped_splits(), None, CPU)
+
+
 def test_an_unknown_model_is_a_setting_that_is_wrong():
     with pytest.raises(ConfigError, match="model must be one of"):
         train(config(model="resnet"), striped_splits(), None, CPU)

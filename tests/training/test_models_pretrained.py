@@ -82,6 +82,19 @@ def test_the_last_layer_is_always_fresh(checkpoints, classes):
     assert not torch.equal(model.conv1.weight, fresh.conv1.weight)
 
 
+@pytest.mark.parametrize(("name", "size"), [("resnet18", 32), ("inception_v3", 75)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_published_file_by_its_name_is_as_default(checkpoints, name, size, channels):
+    published(checkpoints, name)
+    [file] = checkpoints.iterdir()
+    torch.manual_seed(5)
+    default = build_model(name, num_classes=7, channels=channels, image_size=size, weights="DEFAULT")
+    torch.manual_seed(5)
+    by_name = build_model(name, num_classes=7, channels=channels, image_size=size, weights=str(file))
+    for key, tensor in default.state_dict().items():
+        assert torch.equal(by_name.state_dict()[key], tensor), key
+
+
 def test_the_published_names_of_densenet_are_understood(checkpoints):
     def old_name(key):
         for part in ("norm", "conv"):

@@ -177,6 +177,14 @@ def test_any_other_difference_is_an_error_that_names_the_first_tensors(file, cha
         build_model("wrn_10_1", num_classes=5, **SIZES, weights=file)
 
 
+def test_weights_that_are_no_numbers_are_refused(file):
+    state = trained("child_cnn", num_classes=10, channels=3, image_size=32).state_dict()
+    next(iter(state.values())).fill_(float("nan"))
+    torch.save(state, file)
+    with pytest.raises(ConfigError, match="not finite: features"):
+        build_model("child_cnn", num_classes=10, channels=3, image_size=32, weights=str(file))
+
+
 def test_weights_of_another_network_are_refused(file):
     torch.save(build_model("child_cnn", num_classes=5, **SIZES).state_dict(), file)
     with pytest.raises(ConfigError, match=r"not take weights file .*: missing: .* more; unexpected: .* more"):

@@ -40,6 +40,11 @@ def test_top3_passes_over_epochs_that_over_fit():
     assert reward([over_fitted, *epochs(0.6, 0.7, 0.8)], "top3", gap=0.1) == pytest.approx(0.8)
 
 
+def test_a_gap_of_just_what_is_allowed_is_allowed():
+    """0.75 - 0.70 is 0.05000000000000004."""
+    assert reward([Epoch(0.7, 0.7, 0.75), *epochs(0.2, train=0.9)], "top3") == 0.7
+
+
 def test_top3_of_fewer_than_three_that_qualify_is_their_mean():
     assert reward([*epochs(0.6, 0.8, train=0.5), *epochs(0.7, 0.3, train=0.99)], "top3") == pytest.approx(0.7)
 

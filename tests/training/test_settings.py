@@ -31,6 +31,7 @@ def test_a_bare_path_gets_the_spelling_that_works(tmp_path):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("image_size", 100_000),
         ("image_size", 3), ("image_size", 32.0), ("train_size", 0), ("train_per_class", 0), ("train_size", True),
         ("validation_size", 0), ("validation_size", 1.0), ("validation_size", 0.0), ("validation_size", True),
         ("validation_size", "600"), ("test_size", -1), ("test_size", 1.5), ("split_seed", -1), ("skip_broken", 1),
@@ -47,6 +48,14 @@ def test_only_svhn_has_an_extra_split():
     assert DataConfig(data="svhn", extra=True).extra
     with pytest.raises(ConfigError, match=r"extra is for svhn, .*; data is 'cifar10'"):
         DataConfig(data="cifar10", extra=True)
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-this-name/x", "x" * 5000])
+def test_a_path_that_cannot_be_is_named(path):
+    with pytest.raises(ConfigError, match="data must be a path, got"):
+        _ = DataConfig(data=f"folder:{path}").path
+    with pytest.raises(ConfigError, match="data_dir must be a path, got"):
+        _ = DataConfig(data_dir=path).cache_folder
 
 
 def test_two_sizes_for_train_are_one_too_many():

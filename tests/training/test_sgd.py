@@ -44,6 +44,26 @@ def test_the_steps_are_torchs(momentum, weight_decay):
     assert ours[0].weight.grad is None
 
 
+def test_a_parameter_may_get_its_first_gradient_later():
+    """As in a network with random branches."""
+    ours, theirs = networks()
+    own = NesterovSGD(ours.parameters(), momentum=0.9, weight_decay=0.01)
+    oracle = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01)
+    for step in range(4):
+        images = torch.randn(8, 5)
+        for network in (ours, theirs):
+            output = network[:3](images).square().mean()
+            if step in (1, 3):
+                output = output + network[3](images[:, :2]).square().mean()
+            output.backward()
+        own.step(0.1)
+        oracle.step()
+        own.zero_grad()
+        oracle.zero_grad()
+    for name, weight in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], weight)
+
+
 def test_a_state_that_is_put_back_goes_on():
     first, second = networks()
     one = NesterovSGD(first.parameters(), momentum=0.9, weight_decay=0.0)

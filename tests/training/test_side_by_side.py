@@ -21,6 +21,7 @@ from tuun_da.training.loop import train
 from tuun_da.training.schedule import TrainConfig
 from tuun_da.training.side_by_side import train_side_by_side
 from tuun_da.training.stacked_networks import FORMULATIONS, MatmulConv2d
+from tuun_da.training.stored_images import StoredImages
 
 CPU = torch.device("cpu")
 POLICY = Policy.from_sub_policies(
@@ -96,6 +97,13 @@ def test_metric_reward_and_sampling_are_those_of_train(without_dropout):
         assert result.curve == pytest.approx(alone.curve, abs=0.06)
         assert result.score == max(result.curve)
         assert 0 < result.startup_seconds < result.seconds
+
+
+def test_images_that_stay_in_their_file_are_refused():
+    splits = striped_splits()
+    stored = replace(splits, train_images=StoredImages(splits.train_images.numpy()))
+    with pytest.raises(DataError, match="need their images in memory"):
+        train_side_by_side(seeds(0, 1), stored, [None, None], CPU)
 
 
 def test_compilation_is_refused():

@@ -6,6 +6,7 @@ import statistics
 
 import pytest
 import torch
+from made_images import write_classes
 
 from tuun_da.errors import ConfigError
 from tuun_da.training.datasets import load_splits
@@ -45,6 +46,16 @@ def test_resplit_divides_the_images_anew_for_each_repeat():
     other = DataConfig(data="digits", train_per_class=5, validation_size=100, split_seed=1)
     alone = [train(config(seed=seed), load_splits(data), None, CPU) for seed, data in enumerate((DATA, other))]
     assert [result.train_losses for result in results] == [result.train_losses for result in alone]
+
+
+def test_resplit_of_data_that_divides_itself_is_refused(tmp_path, rng):
+    for split in ("train", "val", "test"):
+        write_classes(tmp_path / split, rng, per_class=4)
+    data = DataConfig(data=f"folder:{tmp_path}")
+    with pytest.raises(ConfigError, match="has a validation split of its own and train_size is not given"):
+        run_trial(config(), data, TrialConfig(repeats=2, resplit=True), None, CPU)
+    smaller = DataConfig(data=f"folder:{tmp_path}", train_size=4)
+    assert len(run_trial(config(batch_size=4), smaller, TrialConfig(repeats=2, resplit=True), None, CPU)) == 2
 
 
 def test_trials_draw_validation_images_of_their_own():

@@ -194,12 +194,20 @@ def journal_path(experiment_folder: Path) -> Path:
     return experiment_folder / "checkpoint" / JOURNAL_NAME
 
 
-def share_cores(trials: int) -> None:
+@contextlib.contextmanager
+def shared_cores(trials: int) -> Iterator[None]:
     """Let each of ``trials`` that run side by side compute on its share of the cores, by the environment they inherit.
 
     On all cores each, they would wait for each other. A value that the user has set wins, as ``--threads`` does.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // trials)))
+    if "OMP_NUM_THREADS" in os.environ:
+        yield
+        return
+    os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // trials))
+    try:
+        yield
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
 
 
 @contextlib.contextmanager
@@ -218,14 +226,14 @@ def running(config: NniConfig, *, port: int, listen_all: bool) -> Iterator[NniEx
         raise ConfigError(f"{config.path}: NNI refuses it: {error or type(error).__name__}") from None
     # Trials are started by the name in trialCommand: it must be this Python, activated or not.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    share_cores(config.concurrency)
     if not listen_all:
         os.environ["NODE_OPTIONS"] = loopback_node_options(os.environ.get("NODE_OPTIONS", ""))
     for attempt in range(START_ATTEMPTS):
         experiment = None
         try:
             experiment = Experiment(ExperimentConfig.load(str(config.path)))
-            experiment.start(port, run_mode=RunMode.Detach)
+            with shared_cores(config.concurrency):
+                experiment.start(port, run_mode=RunMode.Detach)
             _wait_for_tuner(experiment)
             break
         except BaseException as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from tuun_da.augment.batch_transform import BatchTransform, Chain
+from tuun_da.augment.policy import Policy
 from tuun_da.errors import ConfigError
+from tuun_da.training.augmented import Transform
 from tuun_da.training.schedule import TrainConfig
 from tuun_da.training.sgd import NesterovSGD
 from tuun_da.training.splits import Splits
@@ -21,8 +25,9 @@ FORMAT = 1
 class Checkpoint:
     """The file at ``path``: weights, optimizer, generators and the reports of the epochs so far.
 
-    ``generators`` are those of the training besides torch's own. The file is data (``weights_only``), and holds the
-    settings: a file of another training raises ConfigError.
+    ``generators`` are those of the training besides torch's own. The file is data (``weights_only``), and holds what
+    the training is: its settings, its images, its transform (of a user's own only the name). The file of another
+    training raises ConfigError, as a folder does that is not there.
     """
 
     def __init__(
@@ -30,13 +35,22 @@ class Checkpoint:
         path: str | os.PathLike[str],
         config: TrainConfig,
         splits: Splits,
+        transform: Transform | None,
         model: nn.Module,
         optimizer: NesterovSGD,
         generators: Sequence[torch.Generator],
         device: torch.device,
     ) -> None:
         self._path = Path(path)
-        self._about = {"format": FORMAT, "config": config.to_dict(), "data": splits.describe(), "device": device.type}
+        if not self._path.parent.is_dir():
+            raise ConfigError(f"checkpoint {self._path} must be a file in a folder that is there")
+        self._about = {
+            "format": FORMAT,
+            "config": config.to_dict(),
+            "data": f"{splits.describe()}, digest {splits.digest}",
+            "transform": described(transform),
+            "device": device.type,
+        }
         self._model, self._optimizer, self._generators, self._device = model, optimizer, generators, device
 
     def restored(self) -> list[dict[str, Any]]:
@@ -46,7 +60,10 @@ class Checkpoint:
         try:
             # generators' states must stay on the CPU; load_state_dict takes the rest to where it belongs
             state = torch.load(self._path, map_location="cpu", weights_only=True)
-            about = state["about"]
+            about = dict(state["about"])
+            missing = {"model", "optimizer", "generators", "torch", "cuda", "reports"} - set(state)
+            if missing:
+                raise ValueError(f"it has no {min(missing)}")
         except Exception as error:  # torch raises many kinds for a file that is none of its own
             raise ConfigError(f"checkpoint {self._path} cannot be read: {error}") from error
         if about != self._about:
@@ -77,5 +94,20 @@ class Checkpoint:
             "reports": reports,
         }
         partial = self._path.with_name(self._path.name + ".partial")
-        torch.save(state, partial)
+        with open(partial, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, self._path)
+
+
+def described(transform: Transform | None) -> str:
+    """What tells one transform from another: all of a policy, the settings of a baseline, the name of another one."""
+    if isinstance(transform, Policy):
+        record = transform.record
+        return json.dumps([transform.to_params(), record.per, record.unchanged_share])
+    if isinstance(transform, Chain):
+        return json.dumps([described(part) for part in transform.transforms])
+    if transform is None or isinstance(transform, BatchTransform):
+        return repr(transform)
+    return f"{transform.__module__}.{getattr(transform, '__qualname__', type(transform).__qualname__)}"

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tuun_da.errors import ConfigError
@@ -46,6 +47,22 @@ def checked_size(name: str, value: object) -> int | float:
     if isinstance(value, Real) and 0 < float(value) < 1:
         return float(value)
     raise ConfigError(f"{name} must be a number of images (1, 2, ...) or a share between 0 and 1, got {value!r}")
+
+
+def checked_path(name: str, value: str) -> Path:
+    """``value`` as a path, with ~ resolved. Raises ConfigError for an unknown user, or a name that is too long."""
+    try:
+        path = Path(value).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"{name} must be a path, got {shortened(value)}: {error.args[-1]}") from error
+    return path
+
+
+def shortened(text: str, length: int = 80) -> str:
+    """``text`` in quotes, without its middle if it is long."""
+    half = length // 2
+    return repr(text if len(text) <= length else f"{text[:half]}...{text[-half:]}")
 
 
 def checked_choice(name: str, value: object, choices: Collection[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import importlib.util
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -105,7 +106,8 @@ def downloaded(config: DataConfig, load: Callable[..., Any], url: str, files: st
         return load(download=False)  # first without the lock, because a shared folder may be read-only
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / ".download.lock", "w", encoding="utf-8") as lock:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC  # a link might lead to somebody's file
+        with os.fdopen(os.open(folder / ".download.lock", flags, 0o666), "r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # trials start together, and two downloads into one file spoil it
             try:
                 return load(download=False)

@@ -24,7 +24,7 @@ from tuun_da.training.stored_images import StoredImages
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """To be raised with every change of the file's layout or of how an image file becomes pixels: old entries are then of
 no use."""
 
@@ -69,12 +69,12 @@ def decoded_images(
     start = len(os.fspath(root / "x")) - 1  # of what is relative to the root, in the paths as texts
     state_digest = digest([str(FORMAT).encode(), *(state_of(os.fspath(path), start) for path in paths)])
     entry = folder / f"{folder_digest}-{state_digest}-{image_size or 'own'}.pixels"
-    found = read_entry(entry)
+    found = read_entry(entry, len(paths))
     if found is None or any(one.passing for one in found.broken):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with locked(folder / f"{folder_digest}.lock", root):
-                found = read_entry(entry)  # another process may have made it in the meantime
+                found = read_entry(entry, len(paths))  # another process may have made it in the meantime
                 if found is None or any(one.passing for one in found.broken):
                     remove_others(folder, folder_digest, state_digest)
                     with new_pixel_file(entry) as writer:
@@ -82,7 +82,7 @@ def decoded_images(
                     size = entry.stat().st_size
                     level = logging.WARNING if size >= WORTH_A_WORD else logging.INFO
                     logger.log(level, "%s: decoded images are kept in %s (%.0f MB)", root, entry, size / 1e6)
-                    found = read_entry(entry)
+                    found = read_entry(entry, len(paths))
         except OSError as error:  # no space, no permission, no locks
             logger.warning(
                 "%s: decoded images cannot be kept in %s (%s), so that each trial decodes them into its memory; "
@@ -97,14 +97,19 @@ def decoded_images(
     return found
 
 
-def read_entry(entry: Path) -> Decoded | None:
-    """What the file ``entry`` holds; None if it has to be made."""
+def read_entry(entry: Path, n_files: int) -> Decoded | None:
+    """What the file ``entry`` holds of so many image files; None if it has to be made."""
     content = read_pixel_file(entry)
     if content is None:
         return None
     try:
         broken = tuple(BrokenFile(**one) for one in content.about["broken"])
     except (KeyError, TypeError):
+        return None
+    numbers = [one.number for one in broken]
+    if len(content.images) + len(broken) != n_files or len(set(numbers)) < len(numbers):
+        return None
+    if not all(isinstance(number, int) and 0 <= number < n_files for number in numbers):
         return None
     return Decoded(content.images, content.facts, broken)
 
@@ -155,13 +160,13 @@ def refuse_all_broken(root: Path, paths: Sequence[Path], broken: Sequence[Broken
 
 
 def state_of(path: str, start: int) -> bytes:
-    """Where a file lies in the folder (``path`` from ``start`` on), how large it is and when it was changed; of links
-    what they lead to."""
+    """Where a file lies in the folder (``path`` from ``start`` on), how large it is, and when its content and its entry
+    were changed (the latter cannot be set back); of links what they lead to."""
     try:
         status = os.stat(path)
-        size, changed = status.st_size, status.st_mtime_ns
+        size, changed = status.st_size, (status.st_mtime_ns, status.st_ctime_ns)
     except OSError:  # gone since it was listed; reading it says so
-        size, changed = -1, -1
+        size, changed = -1, (-1, -1)
     return os.fsencode(path[start:]) + f"\0{size}\0{changed}".encode()
 
 
@@ -176,7 +181,8 @@ def digest(parts: Sequence[bytes]) -> str:
 @contextlib.contextmanager
 def locked(path: Path, root: Path) -> Iterator[None]:
     """Hold the lock on the file ``path``, which the system gives up when the process ends, however it ends."""
-    with open(path, "w", encoding="utf-8") as lock:
+    # not through a link, which might lead to somebody's file
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "r+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

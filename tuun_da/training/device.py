@@ -20,6 +20,7 @@ from tuun_da.errors import ConfigError, TrainingError
 from tuun_da.training.checks import checked_integer
 
 POLL_SECONDS = 0.5
+MAX_THREADS = 4096
 REMIND_SECONDS = 60.0
 
 
@@ -145,4 +146,4 @@ def lock_folder() -> Path:
 def set_threads(threads: int | None) -> None:
     """Let torch use ``threads`` CPU threads for one operation; None leaves its choice, usually all cores."""
     if threads is not None:
-        torch.set_num_threads(checked_integer("threads", threads, low=1))
+        torch.set_num_threads(checked_integer("threads", threads, low=1, high=MAX_THREADS))

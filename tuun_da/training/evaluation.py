@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from tuun_da.errors import ConfigError
 from tuun_da.training.batches import Batches
 from tuun_da.training.metrics import METRICS, Integers, confusion_matrix
 from tuun_da.training.splits import Splits
@@ -50,11 +52,13 @@ def evaluated(
     autocast: Autocast,
     num_classes: int,
     *,
+    name: str = "",
     compiled: bool = False,
 ) -> Evaluation:
     """Each image of ``batches`` once and as it is; the class with the largest logit is the prediction.
 
-    ``compiled`` says that calling ``model`` runs graphs of a fixed batch size.
+    ``compiled`` says that calling ``model`` runs graphs of a fixed batch size. Raises ConfigError, which calls the
+    model ``name``, for logits of another shape.
     """
     model.eval()
     finite = torch.ones((), device=batches.device, dtype=torch.bool)
@@ -64,6 +68,7 @@ def evaluated(
         short = compiled and len(images) < batches.batch_size
         with torch.compiler.set_stance("force_eager") if short else contextlib.nullcontext():
             logits = predicted_logits(model, normalize, autocast, images)
+        checked_logits(logits, len(images), num_classes, name)
         predictions.append(logits.argmax(dim=1))
         finite &= logits.isfinite().all()
     predicted = torch.cat(predictions).cpu().numpy()  # waits for the GPU, once
@@ -74,8 +79,21 @@ def evaluated(
 def predicted_logits(model: nn.Module, normalize: Normalize, autocast: Autocast, images: Tensor) -> Tensor:
     """Logits float32 (n, classes) of ``images`` as they are; ``model`` is in evaluation mode."""
     with torch.inference_mode(), autocast():
-        logits: Tensor = model(normalize(images))
-    return logits.float()
+        logits = model(normalize(images))
+    return logits.float() if isinstance(logits, Tensor) else cast("Tensor", logits)
+
+
+def checked_logits(logits: object, count: int, num_classes: int, name: str) -> Tensor:
+    """``logits`` if they have the shape (count, num_classes). Raises ConfigError: the model ``name`` is not right.
+
+    Too few would be an IndexError of cross_entropy, and too many would go unseen.
+    """
+    if not isinstance(logits, Tensor) or logits.shape != (count, num_classes):
+        got = f"the shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+        raise ConfigError(
+            f"model {name} must give logits (n, num_classes), here of the shape {(count, num_classes)}, got {got}"
+        )
+    return logits
 
 
 class Normalize:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 SHARE_OF_FREE_MEMORY = 0.5
 """What the images of a trial may take: batches, network and other trials need the rest."""
+LARGEST = 2**32
+"""Bytes; larger images stay in their file, which all trials share, because trials that start together see the same
+free memory."""
 
 MEMORY_INFORMATION = Path("/proc/meminfo")
 GROUP_OF_PROCESS = Path("/proc/self/cgroup")
@@ -16,7 +19,7 @@ GROUPS = Path("/sys/fs/cgroup")
 def fits_into_memory(nbytes: int) -> bool:
     """Whether ``nbytes`` of images may lie in memory."""
     free = free_bytes()
-    return free is None or nbytes <= SHARE_OF_FREE_MEMORY * free
+    return nbytes <= LARGEST and (free is None or nbytes <= SHARE_OF_FREE_MEMORY * free)
 
 
 def free_bytes() -> int | None:

@@ -103,7 +103,7 @@ def read_images(paths: Sequence[Path], size: int | None) -> Iterator[Pixels | Da
     try:
         for start in range(0, len(paths), FILES_AT_ONCE):
             waiting.append(pool.submit(_read_or_errors, paths[start : start + FILES_AT_ONCE], size))
-            if len(waiting) > 2 * threads:  # no more, or what is read faster than it is taken would fill the memory
+            if len(waiting) > 2 * threads:  # else what is read faster than it is taken would fill the memory
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()

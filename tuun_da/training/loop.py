@@ -18,7 +18,14 @@ from tuun_da.errors import ConfigError, TrainingError
 from tuun_da.training.augmented import Transform, augmented
 from tuun_da.training.batches import placed
 from tuun_da.training.checkpoint import Checkpoint
-from tuun_da.training.evaluation import Autocast, Normalize, evaluated, evaluation_batch_size, predicted_logits
+from tuun_da.training.evaluation import (
+    Autocast,
+    Normalize,
+    checked_logits,
+    evaluated,
+    evaluation_batch_size,
+    predicted_logits,
+)
 from tuun_da.training.models import build_model
 from tuun_da.training.reward import reward
 from tuun_da.training.schedule import TrainConfig, one_cycle
@@ -82,13 +89,14 @@ def train(
     what it raises ends the training. ``on_trained`` gets the network at the end, and may call it as long as it runs.
     The test split is read only with ``evaluate_test``. The same seed gives the same result on the same machine, and
     torch's global generators are afterwards as before. The state after each epoch is kept in the file ``checkpoint``:
-    the same call again goes on from there, with the result of a training that was never interrupted. Raises
-    TrainingError if the loss is no longer a number or memory runs out, ConfigError if the model gives logits of another
-    shape or the file is another training's.
+    the same call again goes on from there, with the result of a training that was never interrupted (but ``seconds``
+    are those of the last part). Raises TrainingError if the loss is no longer a number, memory runs out or the network
+    cannot be compiled; ConfigError if the model gives logits of another shape or has nothing to train, or the file is
+    another training's.
     """
     if device.type == "cuda" and device.index is None:  # else it would differ from the device of its own tensors
         device = torch.device("cuda", torch.cuda.current_device())
-    with seeded(config.seed, device), plain_error_if_memory_runs_out(config):
+    with seeded(config.seed, device), plain_errors(config):
         # ---- set-up ----
         begin = time.monotonic()
         on_cuda = device.type == "cuda"
@@ -101,6 +109,10 @@ def train(
             image_size=splits.image_size,
             weights=config.weights,
         ).to(device, memory_format=memory_format)  # type: ignore[call-overload]
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise ConfigError(
+                f"model {config.model} must have a parameter to train, and all are frozen or there is none"
+            )
         if config.compile:
             # in place, so that the names of weights stay; torch keeps the graphs on disk for the next trial
             model.compile(dynamic=False)
@@ -119,6 +131,7 @@ def train(
             normalize=normalize,
             autocast=autocast,
             num_classes=splits.num_classes,
+            name=config.model,
             compiled=config.compile,
         )
         total_steps = config.epochs * training.full
@@ -128,7 +141,7 @@ def train(
         kept = None
         if checkpoint is not None:
             kept = Checkpoint(
-                checkpoint, config, splits, model, optimizer, (order_generator, transform_generator), device
+                checkpoint, config, splits, transform, model, optimizer, (order_generator, transform_generator), device
             )
             reports = [EpochReport(**report) for report in kept.restored()]
             step = len(reports) * training.full
@@ -207,19 +220,6 @@ def train(
         )
 
 
-def checked_logits(logits: object, count: int, num_classes: int, name: str) -> Tensor:
-    """``logits`` if they have the shape (count, num_classes). Raises ConfigError: the model ``name`` is not right.
-
-    Too few would be an IndexError of cross_entropy, and too many would go unseen.
-    """
-    if not isinstance(logits, Tensor) or logits.shape != (count, num_classes):
-        got = f"the shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
-        raise ConfigError(
-            f"model {name} must give logits (n, num_classes), here of the shape {(count, num_classes)}, got {got}"
-        )
-    return logits
-
-
 def derived_seed(seed: int, purpose: int) -> int:
     """A seed for one purpose out of the trial's; the weights' is the trial's own (purpose 0)."""
     return (seed + purpose * 0x9E3779B97F4A7C15) % 2**63  # odd multiples of 2^64 / golden ratio lie far apart
@@ -255,7 +255,8 @@ def reproducible_convolutions() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def plain_error_if_memory_runs_out(config: TrainConfig) -> Iterator[None]:
+def plain_errors(config: TrainConfig) -> Iterator[None]:
+    """TrainingError where memory runs out, or the network cannot be compiled."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -263,3 +264,18 @@ def plain_error_if_memory_runs_out(config: TrainConfig) -> Iterator[None]:
             f"GPU memory ran out with model {config.model} and batch_size {config.batch_size}; "
             "a smaller batch_size, or fewer trials on one GPU, may help"
         ) from error
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+            raise TrainingError(
+                f"memory ran out with model {config.model} and batch_size {config.batch_size}: {first_line(error)}"
+            ) from error
+        if config.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise TrainingError(
+                f"model {config.model} cannot be compiled ({first_line(error)}); train it without compile"
+            ) from error
+        raise
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first; its type if it says nothing."""
+    return str(error).partition("\n")[0] or type(error).__name__

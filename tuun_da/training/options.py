@@ -199,7 +199,11 @@ def add_training_options(parser: argparse.ArgumentParser, defaults: Mapping[str,
         help="auto (a free GPU, or the CPU if there is none), cpu, cuda or cuda:N (default: %(default)s)",
     )
     machine.add_argument(
-        "--threads", type=int, metavar="NUMBER", help="CPU threads of one training (default: torch's choice, all cores)"
+        "--threads",
+        type=int,
+        metavar="NUMBER",
+        help="CPU threads of one training (default: $OMP_NUM_THREADS, by tuun-da search a trial's share of the "
+        "cores; else all cores)",
     )
     machine.add_argument(
         "--trials-per-gpu", type=int, default=1, metavar="NUMBER",
@@ -249,8 +253,8 @@ def add_trial_options(parser: argparse.ArgumentParser) -> None:
         "--validation-sample",
         type=int,
         metavar="IMAGES",
-        help="validation images that each trial draws anew, so that no policy is chosen for what it does to a few "
-        "(default: all)",
+        help="validation images that each trial of an experiment draws anew, so that no policy is chosen for what "
+        "it does to a few (default: all)",
     )
 
 

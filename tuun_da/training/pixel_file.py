@@ -43,7 +43,7 @@ class PixelFileWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: IO[bytes] = open(path, "wb")  # noqa: SIM115 (``close`` closes it)
+        self._file: IO[bytes] = _new_file(path)  # ``close`` closes it
         self._shape: tuple[int, int, int] | None = None
         self._facts: list[ImageFacts] = []
 
@@ -87,10 +87,16 @@ class PixelFileWriter:
         count = sum(len(facts.sums) for facts in self._facts)
         before = StoredImages.in_file(self._path, (count, *self._shape))
         self._path.unlink()  # it stays as long as it is mapped
-        self._file = open(self._path, "wb")  # noqa: SIM115
+        self._file = _new_file(self._path)
         self._facts = []
         for start, stop in parts(before):
             self._write(widened(before[start:stop].numpy(), shape))
+
+
+def _new_file(path: Path) -> IO[bytes]:
+    """An empty file at ``path``, to be written; never one that a link there leads to."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "wb")
 
 
 @contextlib.contextmanager
@@ -108,8 +114,9 @@ def new_pixel_file(path: Path) -> Iterator[PixelFileWriter]:
 
 
 def read_pixel_file(path: Path) -> PixelFile | None:
-    """What is in the file at ``path``; None if it is absent, torn or something else."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError), open(path, "rb") as file:
+    """What is in the file at ``path``; None if it is absent, torn or something else. Pixels are not checked."""
+    wrong = (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError)  # what hostile JSON can raise
+    with contextlib.suppress(*wrong), open(path, "rb") as file:
         end = file.seek(0, os.SEEK_END) - len(MAGIC) - LENGTH_BYTES
         file.seek(max(end, 0))
         length = int.from_bytes(file.read(LENGTH_BYTES), "little")

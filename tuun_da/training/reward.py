@@ -11,6 +11,7 @@ from tuun_da.errors import TrainingError
 from tuun_da.training.checks import checked_choice
 
 TOP = 3
+ROUNDING = 1e-9  # 0.75 - 0.70 is more than 0.05
 
 
 class Epoch(Protocol):
@@ -40,9 +41,10 @@ def top3(epochs: Sequence[Epoch], gap: float) -> float:
     """DeepAugment's: the mean of the best three epochs among those that do not over-fit.
 
     Those are the epochs whose validation accuracy is at most ``gap`` below the accuracy on the augmented training
-    images. Where fewer than three qualify it is the mean of these; where none does, the last epoch counts.
+    images as they are sampled; both are accuracies, whatever the metric of the score. Where fewer than three qualify it
+    is the mean of these; where none does, the last epoch counts.
     """
-    fitting = [epoch for epoch in epochs if epoch.train_accuracy - epoch.validation_accuracy <= gap]
+    fitting = [epoch for epoch in epochs if epoch.train_accuracy - epoch.validation_accuracy <= gap + ROUNDING]
     if not fitting:
         return last(epochs, gap)
     return statistics.fmean(sorted((epoch.validation_score for epoch in fitting), reverse=True)[:TOP])

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from tuun_da.errors import ConfigError
-from tuun_da.training.checks import checked_integer, checked_size, made_from_mapping
+from tuun_da.training.checks import checked_integer, checked_path, checked_size, made_from_mapping
 
 NAMED_DATA_SETS = ("digits", "cifar10", "cifar100", "svhn")
 PATH_KINDS = ("folder", "npz")
 DEFAULT_VALIDATION_SHARE = 0.2
 DEFAULT_IMAGE_SIZE = 64
 MIN_IMAGE_SIZE = 4
+MAX_IMAGE_SIZE = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +52,13 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_spec(self.data)
-        for name, low in (("image_size", MIN_IMAGE_SIZE), ("train_size", 1), ("train_per_class", 1)):
+        for name, low, high in (
+            ("image_size", MIN_IMAGE_SIZE, MAX_IMAGE_SIZE),
+            ("train_size", 1, None),
+            ("train_per_class", 1, None),
+        ):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, checked_integer(name, getattr(self, name), low=low))
+                object.__setattr__(self, name, checked_integer(name, getattr(self, name), low=low, high=high))
         if self.train_size is not None and self.train_per_class is not None:
             raise ConfigError(
                 "train_size or train_per_class may be given, not both; "
@@ -81,12 +86,12 @@ class DataConfig:
     @property
     def path(self) -> Path:
         """The path in ``data``, with ~ resolved; only for folder:PATH and npz:PATH."""
-        return Path(self.data.partition(":")[2]).expanduser()
+        return checked_path("data", self.data.partition(":")[2])
 
     @property
     def cache_folder(self) -> Path:
         """Where downloaded data sets lie, and in its folder ``decoded`` the pixels of image files."""
-        return Path(self.data_dir or os.environ.get("TUUN_DA_DATA") or "~/.cache/tuun_da").expanduser()
+        return checked_path("data_dir", self.data_dir or os.environ.get("TUUN_DA_DATA") or "~/.cache/tuun_da")
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as a JSON object."""
@@ -107,7 +112,7 @@ def check_spec(data: object) -> None:
     if data in NAMED_DATA_SETS or (kind in PATH_KINDS and path):
         return
     hint = ""
-    if not colon and Path(data).is_dir():
+    if not colon and os.path.isdir(data):
         hint = f" (for that folder: folder:{data})"
     elif not colon and data.endswith(".npz"):
         hint = f" (for that file: npz:{data})"

@@ -24,6 +24,10 @@ class NesterovSGD:
     def step(self, learning_rate: float) -> None:
         """One step along the gradients, where a parameter has one."""
         places = [k for k, parameter in enumerate(self._parameters) if parameter.grad is not None]
+        if self._momentum > 0:
+            for k in places:  # zeros, because torch's function takes none only where all are none
+                if self._velocities[k] is None:
+                    self._velocities[k] = torch.zeros_like(self._parameters[k])
         velocities = [self._velocities[k] for k in places]
         sgd(
             [self._parameters[k] for k in places],
@@ -38,8 +42,6 @@ class NesterovSGD:
             nesterov=self._momentum > 0,
             maximize=False,
         )
-        for k, velocity in zip(places, velocities, strict=True):
-            self._velocities[k] = velocity
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

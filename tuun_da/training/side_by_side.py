@@ -16,13 +16,14 @@ from tuun_da.training.batches import Batches, placed
 from tuun_da.training.captured_step import captured
 from tuun_da.training.epoch_blocks import augmented_blocks
 from tuun_da.training.evaluation import Autocast, Evaluation, Normalize, evaluation_batch_size
-from tuun_da.training.loop import EpochReport, TrialResult, derived_seed, plain_error_if_memory_runs_out, seeded
+from tuun_da.training.loop import EpochReport, TrialResult, derived_seed, plain_errors, seeded
 from tuun_da.training.metrics import confusion_matrix
 from tuun_da.training.models import build_model
 from tuun_da.training.reward import reward
 from tuun_da.training.schedule import TrainConfig, one_cycle
 from tuun_da.training.splits import Splits
 from tuun_da.training.stacked_networks import StackedNetworks, default_formulation
+from tuun_da.training.stored_images import StoredImages
 
 
 def train_side_by_side(
@@ -54,7 +55,7 @@ def train_side_by_side(
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", torch.cuda.current_device())
     # the weights' seeds are each training's own; this one is for the dropout of all
-    with seeded(derived_seed(config.seed, 3), device), plain_error_if_memory_runs_out(config):
+    with seeded(derived_seed(config.seed, 3), device), plain_errors(config):
         # ---- set-up ----
         begin = time.monotonic()
         group = _Group(configs, data, device, formulation or default_formulation(device))
@@ -280,6 +281,11 @@ def _check_data(data: Sequence[Splits], configs: Sequence[TrainConfig], transfor
         if count != len(configs):
             raise ConfigError(f"trainings side by side need {what} for each of {len(configs)} of them, got {count}")
     for number, splits in enumerate(data):
+        if isinstance(splits.train_images, StoredImages):
+            raise DataError(
+                f"trainings side by side need their images in memory, and those of {splits.name} do not fit into it; "
+                "take a smaller image_size or train_size"
+            )
         for name in ("train_images", "validation_images", "test_images"):
             wanted, shape = tuple(getattr(data[0], name).shape), tuple(getattr(splits, name).shape)
             if shape != wanted:

@@ -7,8 +7,10 @@ disk, as a ``Source``.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ TEST_SEED = 0
 else an image that one search validated on could become another's test image."""
 
 NAMES_SHOWN = 5  # of classes or files in a message
+DIGEST_IMAGES = 1000  # read at once, for a digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +71,21 @@ class Splits:
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    @cached_property
+    def digest(self) -> str:
+        """32 hexadecimal digits, equal for equal splits.
+
+        They are of all labels, the validation images, and mean and deviation of the training images, which no other
+        choice of these has by chance.
+        """
+        total = hashlib.blake2b(repr((self.class_names, self.mean, self.std)).encode(), digest_size=16)
+        for labels in (self.train_labels, self.validation_labels, self.test_labels):
+            total.update(labels.numpy(force=True).tobytes())
+        for start in range(0, len(self.validation_labels), DIGEST_IMAGES):
+            part: Tensor = self.validation_images[start : start + DIGEST_IMAGES]
+            total.update(part.numpy(force=True).tobytes())
+        return total.hexdigest()
 
     @property
     def left_out(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
 
 from tuun_da.training.checks import checked_choice
-from tuun_da.training.loop import checked_logits
+from tuun_da.training.evaluation import checked_logits
 
 FORMULATIONS = ("loop", "grouped", "matmul")
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from tuun_da.errors import ConfigError
 from tuun_da.training.augmented import Transform
 from tuun_da.training.datasets import load_splits
 from tuun_da.training.fresh_validation import fresh_validation
@@ -34,9 +35,16 @@ def run_trial(
     """
     progress = TrialProgress() if progress is None else progress
     results = []
+    first = None
     for repeat in range(trial_config.repeats):
         shift = repeat if trial_config.resplit else 0
         splits = trial_splits(replace(data_config, split_seed=data_config.split_seed + shift))
+        if trial_config.resplit and repeat == 1 and splits.digest == first:
+            raise ConfigError(
+                f"resplit must draw other images for each repeat, but {splits.name} has a validation split of its own "
+                "and train_size is not given, so that there is nothing to draw"
+            )
+        first = splits.digest if trial_config.resplit and repeat == 0 else first
         if trial_config.validation_sample is not None:
             sample = trial_config.repeats * number + repeat
             splits = fresh_validation(splits, trial_config.validation_sample, sample, data_config.split_seed)

@@ -8,9 +8,9 @@ from torch import nn
 
 from tuun_da.errors import ConfigError
 from tuun_da.training.checks import checked_integer
-from tuun_da.training.models.names import MODELS, maker_named
-from tuun_da.training.models.pretrained import pretrained_state
-from tuun_da.training.models.weights import load_state, state_from_file
+from tuun_da.training.models.names import MODELS, WIDE_RESNET, maker_named
+from tuun_da.training.models.pretrained import fit_to_images, pretrained_state
+from tuun_da.training.models.weights import load_state, state_from_file, without_wrappers
 
 __all__ = ["MODELS", "build_model"]
 
@@ -27,8 +27,9 @@ def build_model(
     224 pixels: its ResNets shrink 32x32 to 1x1), or "module:function" of the user, called with the same three keywords.
 
     ``weights`` is "DEFAULT", torchvision's pretrained weights of that model, downloaded when they are not there; or a
-    file with a state dict. The last layer is left as drawn with DEFAULT, and where the file has it for another number
-    of classes. Raises ConfigError, and TrainingError if a download fails.
+    file with a state dict. Of a torchvision model both are fitted to grey images and to the size. The last layer is
+    left as drawn with DEFAULT, and where the file has it for another number of classes. Raises ConfigError, and
+    TrainingError if a download fails.
     """
     checked_integer("num_classes", num_classes, low=2)
     checked_integer("channels", channels, low=1)
@@ -51,5 +52,8 @@ def build_model(
         )
     elif weights is not None:
         state = state_from_file(weights)
+        without_wrappers(state, model.state_dict())
+        if not (name in MODELS or ":" in name or WIDE_RESNET.fullmatch(name)):
+            fit_to_images(name, model, state, channels=channels, image_size=image_size)
         load_state(model, state, source=f"weights file {os.fspath(weights)}", name=name, num_classes=num_classes)
     return model

@@ -27,14 +27,24 @@ DENSE_LAYER = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")
 def pretrained_state(name: str, model: nn.Module, *, channels: int, image_size: int) -> OrderedDict[str, Tensor]:
     """torchvision's weights of the model ``name``, as ``model``, made for such images, takes them; last layer included.
 
-    Grey images are taken as three equal colours: the kernels of the first convolution are added up. The position
-    embeddings of a vision transformer are interpolated. Raises ConfigError if there are none, TrainingError if
-    they cannot be downloaded.
+    Raises ConfigError if there are none, TrainingError if they cannot be downloaded.
     """
     weights = default_weights(name)
     if channels not in (1, 3):
         raise ConfigError(f"pretrained weights of {name} are for images of 1 or 3 channels, got {channels}")
     state = downloaded(name, weights)
+    fit_to_images(name, model, state, channels=channels, image_size=image_size)
+    return state
+
+
+def fit_to_images(
+    name: str, model: nn.Module, state: OrderedDict[str, Tensor], *, channels: int, image_size: int
+) -> None:
+    """Change ``state``, weights of torchvision's model ``name`` for any images, to what ``model`` takes for these.
+
+    Grey images are taken as three equal colours: the kernels of the first convolution are added up. The position
+    embeddings of a vision transformer are interpolated, auxiliary heads dropped, older names of tensors made new.
+    """
     for key in list(state):
         if key.startswith(AUXILIARY_HEADS):
             del state[key]
@@ -45,11 +55,12 @@ def pretrained_state(name: str, model: nn.Module, *, channels: int, image_size: 
 
     from tuun_da.training.models.torchvision_models import AUXILIARY, first_convolution, patch_size
 
-    if name.startswith("vit_"):
-        state = interpolate_embeddings(image_size, patch_size(name), state)
-    if channels == 1:
-        take_grey(state, first_convolution(model), own_normalization=name in AUXILIARY)
-    return state
+    if name.startswith("vit_") and "encoder.pos_embedding" in state:
+        state.update(interpolate_embeddings(image_size, patch_size(name), state))
+    convolution = first_convolution(model)
+    kernels = state.get(f"{convolution}.weight")
+    if channels == 1 and kernels is not None and kernels.ndim == 4 and kernels.shape[1] == 3:
+        take_grey(state, convolution, own_normalization=name in AUXILIARY)
 
 
 def default_weights(name: str) -> Any:

@@ -8,19 +8,19 @@ import pickle
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from tuun_da.errors import ConfigError
+from tuun_da.training.checks import checked_path
 
 logger = logging.getLogger(__name__)
 
 NESTED_UNDER = ("state_dict", "model")
-WRAPPERS = ("module.", "_orig_mod.")
-"""What DataParallel and torch.compile put before each name."""
+WRAPPERS = ("module.", "_orig_mod.", "model.")
+"""What DataParallel, torch.compile and Lightning put before each name."""
 
 NAMED_AT_MOST = 3
 
@@ -30,7 +30,7 @@ def state_from_file(path: str | os.PathLike[str]) -> OrderedDict[str, Tensor]:
 
     Only tensors are read: a pickle can hold code, which is not run. Raises ConfigError.
     """
-    file = Path(path).expanduser()
+    file = checked_path("weights", os.fspath(path))
     if not file.is_file():
         raise ConfigError(f"weights must be DEFAULT or a file, and there is no file {os.fspath(path)}")
     try:
@@ -83,6 +83,9 @@ def load_state(
     """
     own = {key: value for key, value in model.state_dict().items() if isinstance(value, Tensor)}
     without_wrappers(state, own)
+    ruined = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if ruined:
+        raise ConfigError(f"model {name} does not take {source}: {some(ruined, 'not finite')}")
     head = head_tensors(model, num_classes)
     classes = {key: len(state[key]) for key in head if key in state and state[key].ndim}
     other_classes = bool(head) and all(
