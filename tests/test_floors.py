@@ -69,6 +69,7 @@ DOORS = {
     "nni": ("tuun_da/engines/nni_tuner.py", "tuun_da/engines/nni_experiment.py", "trials/train.py"),
     "psutil": ("tuun_da/engines/nni_tuner.py", "tuun_da/engines/nni_experiment.py"),
     "matplotlib": ("tuun_da/report/",),
+    "pandas": ("tuun_da/engines/",),  # tables of trials; nni brings it
     "yaml": ("tuun_da/engines/nni_config.py",),
 }
 

@@ -37,6 +37,26 @@ def test_on_a_terminal_one_line_is_rewritten_and_ends_with_its_stage(clock):
     assert stream.getvalue().count("\n") == 1
 
 
+def test_in_a_notebook_too_one_line_is_rewritten():
+    stream = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})()
+    bar = ProgressBar(stream)
+    for done in range(11):
+        bar.show("Training", done, 10, "epochs")
+    assert stream.getvalue().count("\r") == 11
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_work_that_goes_on_is_estimated_from_what_was_done_since(clock):
+    stream = Terminal()
+    bar = ProgressBar(stream)
+    bar.show("Searching", 50, 60, "trials")
+    clock[0] += 3
+    bar.show("Searching", 51, 60, "trials")
+    first, second = stream.getvalue().split("\r")[1:]
+    assert "left" not in first
+    assert second.rstrip().endswith("51 of 60 trials, about 27 s left")
+
+
 def test_a_line_that_is_cut_short_is_ended_once():
     stream = Terminal()
     bar = ProgressBar(stream)

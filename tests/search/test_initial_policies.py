@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from nni_spaces import MIXED_JSON, UNIT, policy_json
 from policy_spaces import BESIDE, levels_json, space_of
 
+from tuun_da.augment.policy import Policy
 from tuun_da.errors import SearchSpaceError
 from tuun_da.known_policies import KNOWN_POLICIES
 from tuun_da.operations import Operation, SubPolicy
@@ -76,14 +78,28 @@ def test_without_probabilities_a_policy_that_always_acts_can_be_written():
     assert {params[f"operation{i}_1"] for i in range(1, 6)} == {"randomCrop"}
 
 
+def test_without_probabilities_no_augmentation_can_be_written_and_leaves_every_image_alone():
+    [params] = settings_in(policy_json(prob=False), "none")
+    images = torch.randint(0, 256, (40, 3, 9, 9), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    for per in ("batch", "image"):
+        torch.testing.assert_close(Policy(params, per=per)(images), images, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(
     ("json", "name", "message"),
     [
         ({"lr": UNIT}, "etp", "initial policy etp needs a search space with a policy in it"),
         (policy_json(5, 1), "etp", "initial policy etp has sub-policies of 2 operations, .* search space have 1"),
         (policy_json(5, 3, prob=False), "etp", "initial policy etp has sub-policies of 2 operations, .* have 3"),
-        (policy_json(prob=False), "none", "initial policy none has probabilities below 1, .* without prob"),
-        (policy_json(prob=False), "autoaugment-svhn", "autoaugment-svhn has probabilities below 1"),
+        (policy_json(prob=False), "autoaugment-svhn", "autoaugment-svhn has probabilities below 1, .* without prob"),
+        (
+            {
+                name: UNIT if "mag" in name else {"_type": "choice", "_value": ["rotate"]}
+                for name in policy_json(1, prob=False)
+            },
+            "none",
+            "initial policy none is none of this search space: parameter operation1_1 must be one of 'rotate'",
+        ),
         (
             policy_json(1) | {"operation1_2": {"_type": "choice", "_value": ["rotate"]}},
             "etp",

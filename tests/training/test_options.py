@@ -47,7 +47,7 @@ VALUES = {
     "split_seed": 5, "data_dir": "/d", "skip_broken": True, "model": "child_cnn", "epochs": 3, "batch_size": 16,
     "learning_rate": 0.25, "momentum": 0.5, "weight_decay": 0.001, "label_smoothing": 0.1, "warmup_share": 0.3,
     "seed": 8, "precision": "float32", "extra": True, "weights": "w.pt", "metric": "macro_f1", "reward": "top3",
-    "reward_gap": 0.1, "sampling": "balanced", "compile": True,
+    "reward_gap": 0.1, "reward_epochs": 5, "sampling": "balanced", "compile": True,
 }  # fmt: skip
 
 

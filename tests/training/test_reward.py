@@ -58,6 +58,11 @@ def test_top3_judges_over_fitting_by_accuracy_and_rewards_by_the_score():
     assert reward([rare_class_missed, Epoch(0.9, 0.2, 0.9)], "top3") == 0.5
 
 
+@pytest.mark.parametrize(("count", "mean"), [(1, 0.9), (2, 0.85), (4, 0.75), (9, 0.7)])
+def test_top3_of_another_number_is_the_mean_of_so_many(count, mean):
+    assert reward(epochs(0.6, 0.9, 0.5, 0.8, 0.7), "top3", count=count) == pytest.approx(mean)
+
+
 @pytest.mark.parametrize("kind", REWARDS)
 def test_of_one_epoch_every_reward_is_its_score(kind):
     assert reward(epochs(0.3), kind) == 0.3

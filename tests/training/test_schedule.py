@@ -18,6 +18,7 @@ from tuun_da.training.settings import DataConfig
     ("name", "value", "message"),
     [
         ("epochs", 0, "epochs must be a whole number of at least 1, got 0"),
+        ("reward_epochs", 0, "reward_epochs must be a whole number of at least 1, got 0"),
         ("epochs", 2.5, "epochs must be a whole number of at least 1, got 2.5"),
         ("epochs", True, "epochs must be a whole number of at least 1, got True"),
         ("batch_size", 1, "batch_size must be a whole number of at least 2, got 1"),

@@ -69,8 +69,9 @@ def recommend(content: JournalContent, *, experiment: str | None = None) -> Reco
     }
     if stands_in:
         searched["recommended_by"] = STANDS_IN
+    how = {name: settings[name] for name in ("per", "unchanged_share") if name in settings}
     return Recommendation(
-        parameters, trial, PolicyRecord(sub_policies_from_parameters(policy_parameters), searched=searched)
+        parameters, trial, PolicyRecord(sub_policies_from_parameters(policy_parameters), **how, searched=searched)
     )
 
 

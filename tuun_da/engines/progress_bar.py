@@ -1,4 +1,4 @@
-"""The progress of work whose length is known, as a bar on a terminal and as a few lines elsewhere."""
+"""The progress of work whose length is known: a bar on a terminal and in a notebook, a few lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ class ProgressBar:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stdout if stream is None else stream
+        in_notebook = type(self._stream).__module__.partition(".")[0] == "ipykernel"  # which is no terminal
+        self._rewrites = self._stream.isatty() or in_notebook
         self._stage: str | None = None
         self._began = 0.0
+        self._start = 0
         self._n_lines = 0
         self._line_open = False
 
@@ -24,11 +27,12 @@ class ProgressBar:
         """``done`` of ``total`` ``unit`` of the ``stage``, the first time with the ``done`` that it starts from."""
         if stage != self._stage:
             self.close()
-            self._stage, self._began, self._n_lines = stage, time.monotonic(), 0
+            self._stage, self._began, self._start, self._n_lines = stage, time.monotonic(), done, 0
         text = f"{done} of {total} {unit}"
-        if 0 < done < total:
-            text += f", about {(time.monotonic() - self._began) / done * (total - done):.0f} s left"
-        if self._stream.isatty():
+        if self._start < done < total:
+            each = (time.monotonic() - self._began) / (done - self._start)
+            text += f", about {each * (total - done):.0f} s left"
+        if self._rewrites:
             filled = WIDTH * done // total
             bar = f"[{'#' * filled}{'.' * (WIDTH - filled)}]"
             print(f"\r{f'{stage} {bar} {text}':<90}", end="", file=self._stream, flush=True)

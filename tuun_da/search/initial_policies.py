@@ -11,6 +11,9 @@ from tuun_da.policy_format import parameters_from_sub_policies
 from tuun_da.search.policy_space import PolicyLayout, find_policy
 from tuun_da.search.space import SearchSpace
 
+IDLE = Operation("randomHorizontalFlip", 1.0, 0.0)
+"""What does nothing although it is always taken: at magnitude 0 no image is flipped."""
+
 
 def settings_of_policy(space: SearchSpace, name: str, sub_policies: Sequence[SubPolicy]) -> list[dict[str, Any]]:
     """The policy of that name as settings of ``space``: one, or several where it has several times the sub-policies.
@@ -56,6 +59,8 @@ def _fitted(sub_policy: SubPolicy, layout: PolicyLayout, name: str) -> SubPolicy
             f"initial policy {name} has sub-policies of {len(operations)} operations, and those of the search space "
             f"have {wanted}"
         )
+    if not layout.has_prob:
+        operations = tuple(operation if operation.probability > 0 else IDLE for operation in operations)
     if not layout.has_prob and any(operation.probability < 1 for operation in operations):
         raise SearchSpaceError(
             f"initial policy {name} has probabilities below 1, which the search space, without prob, cannot express"

@@ -208,7 +208,7 @@ def train(
         if on_trained is not None:
             on_trained(functools.partial(predicted_logits, model.eval(), normalize, autocast))
         return TrialResult(
-            score=reward(reports, config.reward, gap=config.reward_gap),
+            score=reward(reports, config.reward, gap=config.reward_gap, count=config.reward_epochs),
             curve=tuple(report.validation_score for report in reports),
             train_losses=tuple(report.train_loss for report in reports),
             train_accuracies=tuple(report.train_accuracy for report in reports),

@@ -25,7 +25,7 @@ SEARCHABLE = ("learning_rate", "weight_decay", "batch_size", "label_smoothing")
 
 TRAIN_NAMES = (
     "model", "weights", "epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "label_smoothing",
-    "warmup_share", "seed", "precision", "metric", "reward", "reward_gap", "sampling", "compile",
+    "warmup_share", "seed", "precision", "metric", "reward", "reward_gap", "reward_epochs", "sampling", "compile",
 )  # fmt: skip
 DATA_NAMES = (
     "data", "image_size", "train_size", "train_per_class", "validation_size", "test_size", "extra", "split_seed",
@@ -235,6 +235,13 @@ def add_trial_options(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="of top3: how far the validation accuracy may be below the training accuracy (default: %(default)s)",
     )
+    score.add_argument(
+        "--reward-epochs",
+        type=int,
+        default=TrainConfig.reward_epochs,
+        metavar="NUMBER",
+        help="of top3: the mean of how many epochs (default: %(default)s)",
+    )
 
     trial = parser.add_argument_group("trial")
     trial.add_argument(
@@ -274,17 +281,25 @@ def configs_from_options(
     Settings of the score are at their defaults where ``add_trial_options`` was not asked for them. Raises ConfigError,
     also for a parameter that is neither of the policy nor in ``SEARCHABLE``.
     """
-    _, others = split_parameters({} if parameters is None else parameters)
-    check_known("parameter of the search space", others, SEARCHABLE)
     train_settings = {name: getattr(namespace, name) for name in TRAIN_NAMES if hasattr(namespace, name)}
-    for name, value in others.items():
-        if name == "batch_size" and isinstance(value, float) and value.is_integer():
-            value = int(value)  # NNI's quniform gives 64.0
-        if isinstance(value, str):
-            raise ConfigError(f"parameter {name} must be a number, got {value!r}")
-        train_settings[name] = value
+    train_settings |= searched_settings({} if parameters is None else parameters)
     data_settings = {name: getattr(namespace, name) for name in DATA_NAMES}
     return TrainConfig(**train_settings), DataConfig(**data_settings)
+
+
+def searched_settings(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Those ``parameters`` of a trial that are no policy, as settings of TrainConfig.
+
+    Raises ConfigError for one that is not in ``SEARCHABLE``, and for a text.
+    """
+    _, others = split_parameters(parameters)
+    check_known("parameter of the search space", others, SEARCHABLE)
+    for name, value in others.items():
+        if name == "batch_size" and isinstance(value, float) and value.is_integer():
+            others[name] = int(value)  # NNI's quniform gives 64.0
+        if isinstance(value, str):
+            raise ConfigError(f"parameter {name} must be a number, got {value!r}")
+    return others
 
 
 def trial_config_from_options(namespace: argparse.Namespace) -> TrialConfig:

@@ -36,5 +36,9 @@ class TrialProgress:
     @property
     def score(self) -> float | None:
         """The mean reward of the trainings, of the last one as far as it is; None before the first epoch."""
-        rewards = [reward(epochs, config.reward, gap=config.reward_gap) for config, epochs in self._trainings if epochs]
+        rewards = [
+            reward(epochs, config.reward, gap=config.reward_gap, count=config.reward_epochs)
+            for config, epochs in self._trainings
+            if epochs
+        ]
         return statistics.fmean(rewards) if rewards else None

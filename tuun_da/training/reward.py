@@ -10,7 +10,6 @@ from typing import Protocol
 from tuun_da.errors import TrainingError
 from tuun_da.training.checks import checked_choice
 
-TOP = 3
 ROUNDING = 1e-9  # 0.75 - 0.70 is more than 0.05
 
 
@@ -25,38 +24,38 @@ class Epoch(Protocol):
     def train_accuracy(self) -> float: ...
 
 
-def last(epochs: Sequence[Epoch], gap: float) -> float:
+def last(epochs: Sequence[Epoch], gap: float, count: int) -> float:
     """The validation score of the last epoch. Unlike the best of all epochs it is not biased by choosing."""
-    del gap
+    del gap, count
     return epochs[-1].validation_score
 
 
-def best(epochs: Sequence[Epoch], gap: float) -> float:
+def best(epochs: Sequence[Epoch], gap: float, count: int) -> float:
     """The best validation score of all epochs: what early stopping of the final training would give, flattered."""
-    del gap
+    del gap, count
     return max(epoch.validation_score for epoch in epochs)
 
 
-def top3(epochs: Sequence[Epoch], gap: float) -> float:
-    """DeepAugment's: the mean of the best three epochs among those that do not over-fit.
+def top3(epochs: Sequence[Epoch], gap: float, count: int) -> float:
+    """DeepAugment's: the mean of the best ``count`` epochs, three if not told otherwise, that do not over-fit.
 
     Those are the epochs whose validation accuracy is at most ``gap`` below the accuracy on the augmented training
-    images as they are sampled; both are accuracies, whatever the metric of the score. Where fewer than three qualify it
-    is the mean of these; where none does, the last epoch counts.
+    images as they are sampled; both are accuracies, whatever the metric of the score. Where fewer qualify it is the
+    mean of these; where none does, the last epoch counts.
     """
     fitting = [epoch for epoch in epochs if epoch.train_accuracy - epoch.validation_accuracy <= gap + ROUNDING]
     if not fitting:
-        return last(epochs, gap)
-    return statistics.fmean(sorted((epoch.validation_score for epoch in fitting), reverse=True)[:TOP])
+        return last(epochs, gap, count)
+    return statistics.fmean(sorted((epoch.validation_score for epoch in fitting), reverse=True)[:count])
 
 
-REWARDS: Mapping[str, Callable[[Sequence[Epoch], float], float]] = MappingProxyType(
+REWARDS: Mapping[str, Callable[[Sequence[Epoch], float, int], float]] = MappingProxyType(
     {"last": last, "best": best, "top3": top3}
 )
-"""All rewards by name. Each takes the epochs so far and the gap that top3 allows; larger is better."""
+"""All rewards by name. Each takes the epochs so far, and the gap and the number of epochs of top3; larger is better."""
 
 
-def reward(epochs: Sequence[Epoch], kind: str = "last", *, gap: float = 0.05) -> float:
+def reward(epochs: Sequence[Epoch], kind: str = "last", *, gap: float = 0.05, count: int = 3) -> float:
     """The reward of a training, or of its beginning, with these ``epochs``.
 
     Raises ConfigError for an unknown ``kind``, TrainingError where there is no epoch.
@@ -64,4 +63,4 @@ def reward(epochs: Sequence[Epoch], kind: str = "last", *, gap: float = 0.05) ->
     chosen = REWARDS[checked_choice("reward", kind, REWARDS)]
     if not epochs:
         raise TrainingError("a reward needs at least one finished epoch, got none")
-    return float(chosen(epochs, gap))
+    return float(chosen(epochs, gap, count))

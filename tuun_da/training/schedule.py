@@ -36,6 +36,7 @@ class TrainConfig:
     ``reward``           the score of a training: last (epoch), best (epoch), or top3 (the mean of the best three epochs
                          that do not over-fit).
     ``reward_gap``       for top3: how far the validation accuracy may be below the training accuracy.
+    ``reward_epochs``    for top3: how many epochs, if not three.
     ``sampling``         of the training images: shuffled, or balanced, where every class comes equally often.
     ``compile``          torch.compile of the network: a minute at first, then faster steps on a GPU. Results differ
                          from those without it by rounding.
@@ -55,6 +56,7 @@ class TrainConfig:
     metric: str = "accuracy"
     reward: str = "last"
     reward_gap: float = 0.05
+    reward_epochs: int = 3
     sampling: str = "shuffled"
     compile: bool = False
 
@@ -65,7 +67,12 @@ class TrainConfig:
             raise ConfigError(f"weights must be DEFAULT or the path of a file, got {self.weights!r}")
         if not isinstance(self.compile, bool):
             raise ConfigError(f"compile must be true or false, got {self.compile!r}")
-        for name, low, high in (("epochs", 1, None), ("batch_size", 2, None), ("seed", 0, 2**63 - 1)):
+        for name, low, high in (
+            ("epochs", 1, None),
+            ("batch_size", 2, None),
+            ("seed", 0, 2**63 - 1),
+            ("reward_epochs", 1, None),
+        ):
             object.__setattr__(self, name, checked_integer(name, getattr(self, name), low=low, high=high))
         for name, interval in (
             ("learning_rate", "(0, inf)"),

@@ -316,7 +316,7 @@ def _result(
     config: TrainConfig, reports: Sequence[EpochReport], test: float | None, *, seconds: float, startup_seconds: float
 ) -> TrialResult:
     return TrialResult(
-        score=reward(reports, config.reward, gap=config.reward_gap),
+        score=reward(reports, config.reward, gap=config.reward_gap, count=config.reward_epochs),
         curve=tuple(report.validation_score for report in reports),
         train_losses=tuple(report.train_loss for report in reports),
         train_accuracies=tuple(report.train_accuracy for report in reports),

@@ -1,0 +1,70 @@
+"""Images and labels in memory: what is no such thing is refused in words, what is comes back from its file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tuun_da.errors import DataError
+from tuun_da.training.arrays import checked_arrays, kept_as_npz
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+LABELS = np.arange(12) % 3
+
+
+@pytest.mark.parametrize("images", [IMAGES, IMAGES[..., 0], IMAGES[..., :1], torch.from_numpy(IMAGES)])
+@pytest.mark.parametrize("labels", [LABELS, LABELS[:, None], LABELS.tolist(), LABELS.astype(np.uint8)])
+def test_arrays_that_are_right_stay_as_they_are(images, labels):
+    pixels, classes = checked_arrays(images, labels)
+    np.testing.assert_array_equal(pixels, np.asarray(images))
+    np.testing.assert_array_equal(classes, LABELS)
+    assert (pixels.dtype, classes.dtype) == (np.uint8, np.int64)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES, LABELS[:11], "labels must be as many as the images, 12, got 11"),
+        (IMAGES, LABELS * 0 + 4, "at least two classes, got only 4"),
+        (IMAGES / 255, LABELS, r"uint8 from 0 to 255, got float64 from 0 to 1; \(images \* 255\).round\(\)"),
+        (IMAGES.astype(np.float32), LABELS, r"got float32 from 0 to 255; images.round\(\).astype\('uint8'\)"),
+        (IMAGES.astype(np.int64), LABELS, r"got int64 from 0 to 255; images.astype\('uint8'\)"),
+        ((IMAGES - 127.0) / 60, LABELS, "which looks normalized; hand over the images as they were before"),
+        (IMAGES.astype(np.int64) + 1000, LABELS, "uint8 from 0 to 255, got int64 from 1000 to 1255$"),
+        (IMAGES > 3, LABELS, "uint8 from 0 to 255, got bool$"),
+        (IMAGES.transpose(0, 3, 1, 2), LABELS, r"channels last, \(n, h, w, 3\), got the shape \(12, 3, 8, 8\)"),
+        (IMAGES[..., :2], LABELS, "images must have 1 or 3 channels"),
+        (IMAGES[:, :3, :3], LABELS, "images must have at least 4x4 pixels"),
+        (IMAGES[:0], LABELS[:0], "images must have the shape"),
+        (IMAGES[0, 0], LABELS, "images must have the shape"),
+        ("images.npy", LABELS, "images must be an array of numbers, got str|images must be uint8"),
+        ([IMAGES[0], IMAGES[1, :5]], [0, 1], "images must be an array"),
+        (None, LABELS, "images must be an array of numbers, got NoneType"),
+        (IMAGES, np.eye(3)[LABELS], r"labels.argmax\(axis=1\)"),
+        (IMAGES, LABELS.astype(float), "labels must be whole numbers"),
+        (IMAGES, LABELS.astype(str), "labels must be whole numbers"),
+    ],
+)
+def test_arrays_that_are_none_are_refused_in_words(images, labels, message):
+    with pytest.raises(DataError, match=message):
+        checked_arrays(images, labels)
+
+
+def test_the_file_of_arrays_is_named_for_what_is_in_it_and_written_once(tmp_path):
+    path = kept_as_npz(IMAGES, LABELS, tmp_path / "new")
+    with np.load(path) as found:
+        np.testing.assert_array_equal(found["images"], IMAGES)
+        np.testing.assert_array_equal(found["labels"], LABELS)
+    written = path.stat().st_mtime_ns
+    assert kept_as_npz(IMAGES.copy(), LABELS, tmp_path / "new") == path
+    assert path.stat().st_mtime_ns == written
+    others = {kept_as_npz(255 - IMAGES, LABELS, tmp_path / "new"), kept_as_npz(IMAGES, LABELS[::-1], tmp_path / "new")}
+    assert len({path, *others}) == 3
+    assert {found.suffix for found in path.parent.iterdir()} == {".npz"}
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"images cannot be kept in .*file"):
+        kept_as_npz(IMAGES, LABELS, tmp_path / "file" / "folder")

@@ -1,0 +1,248 @@
+"""DeepAugment as it was published: one call on images and labels (github.com/barisozmen/deepaugment)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from tuun_da.engines.local_trial import TrialPlan
+from tuun_da.engines.python_search import AUTO, Place, digest, search_in_python
+from tuun_da.engines.search_data import model_name, refuse_unknown
+from tuun_da.engines.search_result import BestPolicies
+from tuun_da.engines.tuner_settings import TunerSettings
+from tuun_da.errors import ConfigError, DataError, ExperimentError
+from tuun_da.operations import DEEPAUGMENT_TYPES
+from tuun_da.search.history import JournalContent, Trial
+from tuun_da.space_file import policy_space
+from tuun_da.training.checks import checked_choice, checked_integer, checked_number
+from tuun_da.training.schedule import TrainConfig
+from tuun_da.training.settings import DataConfig, TrialConfig
+
+if TYPE_CHECKING:
+    import pandas
+
+TEST_SHARE = 0.2
+"""Of the images, kept for ``confirm``."""
+VALIDATION_IMAGES = 1000
+"""Fresh ones for each trial."""
+UNCHANGED_SHARE = 0.2
+"""Of the images; each of the five sub-policies gets a fifth of the others, 16 %."""
+SURROGATES = {"bayesian_optimization": "forest", "random_search": "random"}
+LEARNING_RATES = {"child_cnn": 0.02}
+"""Where it is not TrainConfig's, which is for networks with batch normalization."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepAugmentConfig:
+    """The keys of DeepAugment's config, with its defaults. Raises ConfigError.
+
+    ``model``                     "basiccnn" (our child_cnn), "wrn_40_2" and the like, any other network that
+                                  TrainConfig takes, or a function or class of a module of one's own.
+    ``method``                    "bayesian_optimization" or "random_search".
+    ``train_set_size``            images that each child trains on.
+    ``opt_samples``               trainings that are averaged for each policy.
+    ``opt_last_n_epochs``         the reward is the mean of so many of the best epochs that do not over-fit.
+    ``opt_initial_points``        trials before the model proposes, the one without augmentation among them.
+    ``child_epochs``              passes of each training over its images.
+    ``child_first_train_epochs``  passes without augmentation, made once, from whose weights every training starts.
+    ``child_batch_size``          images in a step.
+    ``child_learning_rate``       not of DeepAugment, whose child trains by another optimizer; None: 0.02 for the
+                                  basiccnn, 0.1 for all others.
+    """
+
+    model: str = "basiccnn"
+    method: str = "bayesian_optimization"
+    train_set_size: int = 2000
+    opt_samples: int = 3
+    opt_last_n_epochs: int = 3
+    opt_initial_points: int = 10
+    child_epochs: int = 50
+    child_first_train_epochs: int = 0
+    child_batch_size: int = 64
+    child_learning_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", model_name(self.model))
+        if self.model.lower() == "basiccnn":
+            object.__setattr__(self, "model", "child_cnn")
+        checked_choice("method", self.method, SURROGATES)
+        for name, low in (
+            ("train_set_size", 2),
+            ("opt_samples", 1),
+            ("opt_last_n_epochs", 1),
+            ("opt_initial_points", 1),
+            ("child_epochs", 1),
+            ("child_first_train_epochs", 0),
+            ("child_batch_size", 2),
+        ):
+            object.__setattr__(self, name, checked_integer(name, getattr(self, name), low=low))
+        rate = self.child_learning_rate
+        if rate is None:
+            rate = LEARNING_RATES.get(self.model, TrainConfig.learning_rate)
+        object.__setattr__(self, "child_learning_rate", checked_number("child_learning_rate", rate, "(0, inf)"))
+
+    @classmethod
+    def from_mapping(cls, config: Mapping[str, Any] | None) -> DeepAugmentConfig:
+        """The settings in a mapping. Raises ConfigError, for an unknown key with the one that was probably meant."""
+        if config is not None and not isinstance(config, Mapping):
+            raise ConfigError(f"config must be a mapping of keys to values, got {type(config).__name__}")
+        refuse_unknown("config key", config or (), [field.name for field in fields(cls)])
+        return cls(**(config or {}))
+
+
+class DeepAugment:
+    """Searches a policy for images that are at hand as arrays.
+
+        best = DeepAugment(images, labels, config={"child_epochs": 20}).optimize(300)
+        best.policy(images)                       # the recommended one, as a transform
+        for policy, score in best[:5]: ...        # the best by their scores
+
+    ``images`` are uint8 (n, h, w) or (n, h, w, 3), ``labels`` whole numbers (n,). A fifth of the images is kept for
+    ``confirm``, ``train_set_size`` are for training, all others for validation.
+
+    A policy has five sub-policies of two operations with a magnitude each: 20 dimensions. Each image takes one of them,
+    16 % each, or none, 20 %. A random forest and the expected improvement propose; the first trial is no augmentation.
+    ``journal``, ``n_workers``, ``seed`` and ``progress`` are those of ``find_policy``; ``device`` and ``threads`` those
+    of a trial. Raises DataError, ConfigError.
+    """
+
+    def __init__(
+        self,
+        images: object,
+        labels: object,
+        config: Mapping[str, Any] | None = None,
+        *,
+        journal: str | os.PathLike[str] | None = AUTO,
+        n_workers: int = 0,
+        device: str = "auto",
+        threads: int | None = None,
+        seed: int = 0,
+        progress: bool = True,
+    ) -> None:
+        from tuun_da.training.arrays import checked_arrays, kept_as_npz
+
+        self.config = DeepAugmentConfig.from_mapping(config)
+        surrogate = SURROGATES[self.config.method]
+        self._settings = TunerSettings(
+            surrogate=surrogate, n_initial=self.config.opt_initial_points, initial=["none"], seed=seed
+        )
+        self._n_workers, self._progress = n_workers, progress
+        pixels, classes = checked_arrays(images, labels)
+        validation = _validation_size(len(pixels), self.config.train_set_size)
+        self._place = Place(journal)
+        self._plan = TrialPlan(
+            train=TrainConfig(
+                model=self.config.model,
+                epochs=self.config.child_epochs,
+                batch_size=self.config.child_batch_size,
+                learning_rate=self.config.child_learning_rate or TrainConfig.learning_rate,
+                reward="top3",
+                reward_epochs=self.config.opt_last_n_epochs,
+                seed=seed,
+            ),
+            data=DataConfig(
+                data=f"npz:{kept_as_npz(pixels, classes, self._place.folder)}",
+                train_size=self.config.train_set_size,
+                validation_size=validation,
+                test_size=TEST_SHARE,
+            ),
+            trial=TrialConfig(repeats=self.config.opt_samples, validation_sample=min(validation, VALIDATION_IMAGES)),
+            per="image",
+            unchanged_share=UNCHANGED_SHARE,
+            device=device,
+            threads=threads,
+        )
+        self._result: BestPolicies | None = None
+
+    def optimize(
+        self,
+        n_trials: int = 300,
+        *,
+        on_trial: Callable[[Trial, JournalContent], None] = lambda trial, content: None,
+    ) -> BestPolicies:
+        """Run trials until there are ``n_trials``, those of earlier calls on the same journal included.
+
+        Ctrl-C ends it, and it returns what there is. After every trial the table of all of them stands as CSV beside
+        the journal. Raises as ``find_policy`` does.
+        """
+        plan = self._with_validation_sample(self._plan)
+        if self.config.child_first_train_epochs:
+            plan = replace(plan, train=replace(plan.train, weights=self._first_weights(plan)))
+        space = policy_space(DEEPAUGMENT_TYPES, probabilities=False)
+        journal = self._place.journal(plan, space, self._settings)
+
+        def heard(trial: Trial, content: JournalContent) -> None:
+            if journal is not None:
+                BestPolicies(content).to_csv(journal.with_suffix(".csv"))
+            on_trial(trial, content)
+
+        self._result = search_in_python(
+            BestPolicies,
+            plan,
+            space,
+            self._settings,
+            n_trials,
+            place=self._place,
+            n_workers=self._n_workers,
+            progress=self._progress,
+            on_trial=heard,
+        )
+        return self._result
+
+    @property
+    def result(self) -> BestPolicies:
+        """What the last ``optimize`` returned. Raises ExperimentError before the first."""
+        if self._result is None:
+            raise ExperimentError("there is no result before optimize has run")
+        return self._result
+
+    @property
+    def history(self) -> pandas.DataFrame:
+        """All trials as a table of pandas. Raises ExperimentError before ``optimize``, ConfigError without pandas."""
+        return self.result.to_frame()
+
+    def _with_validation_sample(self, plan: TrialPlan) -> TrialPlan:
+        """The plan with no more validation images for each trial than there are, which copies of images lessen."""
+        from tuun_da.training.trial import trial_splits
+
+        found = len(trial_splits(plan.data).validation_labels)
+        if found > VALIDATION_IMAGES:
+            return plan
+        if self._progress:
+            print(
+                f"Each trial validates on the same {found} images, all that there are besides those to train and to "
+                f"test: with more than {VALIDATION_IMAGES:,} of them it would draw {VALIDATION_IMAGES:,} fresh ones."
+            )
+        return replace(plan, trial=replace(plan.trial, validation_sample=None))
+
+    def _first_weights(self, plan: TrialPlan) -> str:
+        """The file of the weights after ``child_first_train_epochs`` without augmentation, trained unless it is there.
+
+        It is the checkpoint of that training, which goes on where it was interrupted.
+        """
+        from tuun_da.training.device import pick_device, set_threads
+        from tuun_da.training.loop import train
+        from tuun_da.training.trial import trial_splits
+
+        config = replace(plan.train, epochs=self.config.child_first_train_epochs, reward="last")
+        path = self._place.folder / f"first-{digest([config.to_dict(), plan.data.to_dict()])}.pt"
+        self._place.make_folder()
+        if self._progress and not path.exists():
+            print(f"Training {config.epochs} epochs without augmentation, from whose weights every trial starts.")
+        set_threads(plan.threads)
+        with pick_device(plan.device, trials_per_gpu=plan.trials_per_gpu) as device:
+            train(config, trial_splits(plan.data), None, device, checkpoint=path)
+        return str(path)
+
+
+def _validation_size(n_images: int, train_set_size: int) -> int:
+    """The images that are left for validation. Raises DataError where none are."""
+    rest = n_images - round(TEST_SHARE * n_images)
+    if train_set_size >= rest:
+        raise DataError(
+            f"train_set_size must be less than {rest}, because of {n_images} images {n_images - rest} are kept for "
+            f"the test and some must be left to validate; got {train_set_size}"
+        )
+    return rest - train_set_size
