@@ -114,6 +114,24 @@ def table(figures: Mapping[str, Figures], unit: str) -> str:
     return "\n".join(lines)
 
 
+def overview(shown: Mapping[str, tuple[Mapping[str, Figures], str]]) -> str:
+    """Test scores in percent: a line for each row, a column for each setting; then what the dearest search took."""
+    lines = ["| test score, % | " + " | ".join(shown) + " |", "|---|" + "---:|" * len(shown)]
+    for row in ROWS:
+        found = [figures.get(row.name) for figures, _ in shown.values()]
+        if any(found):
+            cells = ["" if one is None else _score(one) for one in found]
+            lines.append(f"| {row.label} | " + " | ".join(cells) + " |")
+    costs = [(max((row.cost for row in figures.values()), default=0.0), unit) for figures, unit in shown.values()]
+    lines.append("| dearest search | " + " | ".join(f"{cost:.1f} {unit} minutes" for cost, unit in costs) + " |")
+    return "\n".join(lines)
+
+
+def _score(row: Figures) -> str:
+    deviation = "" if row.deviation is None else f" ± {100 * row.deviation:.1f}"
+    return f"{100 * row.mean:.1f}{deviation}"
+
+
 def caption(record: Record, trials: int, retrainings: int = RETRAININGS) -> str:
     """The conditions of a table, from the header of its trainings."""
     setting = ProtocolSetting(name=record["setting"], **record["training"])
@@ -161,6 +179,8 @@ def write_report(results: Path) -> str:
         stored[setting.name] = {"conditions": text, "rows": [_stored(row, figures) for row in figures.values()]}
     if shown and draw(shown, results / "protocol.png"):
         parts.append("![test score against the cost of the search](protocol.png)\n")
+    if shown:
+        parts.insert(1, f"{overview(shown)}\n")
     text = "\n".join(parts)
     (results / "protocol.md").write_text(text, encoding="utf-8")
     (results / "protocol.json").write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")

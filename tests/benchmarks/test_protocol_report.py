@@ -49,7 +49,8 @@ def stored_rows(results):
 
 
 def cells(text, label):
-    (line,) = [line for line in text.splitlines() if line.startswith(f"| {label} |")]
+    detail = text.partition("## steel20")[2]
+    (line,) = [line for line in detail.splitlines() if line.startswith(f"| {label} |")]
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
@@ -109,6 +110,15 @@ def test_the_table_says_what_is_stored_and_keeps_the_rows_where_a_rival_wins(res
             assert cell == (f"{100 * less['difference']:+.2f} {bounds}" if less else "")
         assert found[6] == f"{row['search_minutes']:.1f}"
     assert rows["tuun"]["less"]["trivialaugment"]["difference"] < 0
+
+
+def test_the_overview_has_every_row_of_every_setting(results):
+    overview = write_report(results).partition("## steel20")[0]
+    for name, label in (("none", "no augmentation"), ("etp", "ETP (crop + flip)"), ("tuun", "Tuun (ours)")):
+        means = 100 * SCORES[name].mean(axis=1)
+        assert f"| {label} | {means.mean():.1f} ± {means.std(ddof=1):.1f} |" in overview
+    dearest = max((seconds.sum(axis=1) + 0.5 * TRIALS).mean() for seconds in SECONDS.values()) / 60
+    assert f"| dearest search | {dearest:.1f} CPU minutes |" in overview
 
 
 def test_the_conditions_and_the_published_claim_stand_beside_the_table(results):
