@@ -324,7 +324,7 @@ def report(records: Sequence[dict[str, Any]]) -> str:
             share = record["flops_an_epoch"] * EPOCHS / median(values) / record["matrix_flops_a_second"]
             note = "" if record["epochs_run"] == EPOCHS else " (extrapolated)"
             spread = f"{_digits(min(values))} to {_digits(max(values))}, n = {len(values)}"
-            lines.append(f"{row} {_digits(median(values))}{note}; {spread} | {100 * share:.2g} % |")
+            lines.append(f"{row} {_digits(median(values))}{note}; {spread} | {100 * share:.0f} % |")
     return "\n".join(lines)
 
 

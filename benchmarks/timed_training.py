@@ -132,8 +132,16 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
     """Median, and smallest to largest, with so many significant digits."""
     if not values:
         return ""
-    middle = f"{median(values):.{digits}g}"
-    return middle if len(values) == 1 else f"{middle} ({min(values):.{digits}g} to {max(values):.{digits}g})"
+    middle = rounded(median(values), digits)
+    if len(values) == 1:
+        return middle
+    return f"{middle} ({rounded(min(values), digits)} to {rounded(max(values), digits)})"
+
+
+def rounded(value: float, digits: int = 3) -> str:
+    """With so many significant digits, of a large number all before the point."""
+    text = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e+" in text else text
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

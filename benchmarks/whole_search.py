@@ -211,7 +211,7 @@ def report(records: Sequence[Mapping[str, Any]]) -> str:
                 key["search"],
                 str(len(trials)) if len(trials) == key["trials"] else f"{len(trials)} of {key['trials']}",
                 f"{seconds / 60:.3g}",
-                *(f"{100 * parts[part] / seconds:.2g} %" for part in ("suggestion", "training", "startup")),
+                *(f"{100 * parts[part] / seconds:.1f} %" for part in ("suggestion", "training", "startup")),
                 f"{seconds / max(len(trials), 1):.3g}",
                 f"{100 * max(scores):.2f}" if scores else "",
             ]

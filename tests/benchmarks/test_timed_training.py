@@ -66,4 +66,6 @@ def test_conditions_name_the_machine():
 def test_a_spread_is_the_median_with_the_extremes():
     assert spread([3.0, 1.0, 2.0]) == "2 (1 to 3)"
     assert spread([0.12345]) == "0.123"
+    assert spread([1270.4]) == "1270"
+    assert spread([99.6], 2) == "100"
     assert spread([]) == ""
