@@ -14,7 +14,7 @@ import pytest
 
 from tuun_da import __version__
 from tuun_da.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISTAKE, main
-from tuun_da.commands import experiments, files
+from tuun_da.commands import experiments, files, reports
 from tuun_da.engines.loopback import loopback_node_options
 from tuun_da.errors import PolicyError
 from tuun_da.operations import DEEPAUGMENT_TYPES, PUBLISHED_TYPES, Operation, SubPolicy
@@ -24,7 +24,7 @@ from tuun_da.search.history import Journal, Trial, TrialState
 from tuun_da.starter import starter_files
 
 REPOSITORY = Path(__file__).parents[1]
-COMMANDS = ("search", "best", "confirm", "probe", "space", "init", "node-options", "export", "show")
+COMMANDS = ("search", "best", "report", "trials", "confirm", "probe", "space", "init", "node-options", "export", "show")
 UNIT = {"_type": "uniform", "_value": [0, 1]}
 SPACE = {"operation1_1": {"_type": "choice", "_value": ["rotate"]}, "prob1_1": UNIT, "magnitude1_1": UNIT}
 SETTINGS = {"optimize_mode": "maximize", "surrogate": "random", "acquisition": "logei", "n_initial": 2, "seed": 0}
@@ -75,7 +75,7 @@ def test_every_command_has_an_example_that_it_takes(run, command, monkeypatch):
     [example] = re.findall(r"^example:\s+(.*?)$", output, re.MULTILINE)
     called = []
     name = command.replace("-", "_")
-    module = next(module for module in (experiments, files) if hasattr(module, name))
+    module = next(module for module in (experiments, files, reports) if hasattr(module, name))
     monkeypatch.setattr(module, name, lambda options: called.append(options) or 0)
     [arguments] = re.findall(r"tuun-da ([^)\"]*)", example)
     assert run(*arguments.split())[0] == 0
@@ -128,6 +128,18 @@ def test_as_a_program_a_mistake_is_a_line_and_debug_shows_the_traceback(here):
         (("best", "missing"), "'missing' has no journal"),
         (("best", "text.json"), "not a JSON record"),
         (("best", "journal.jsonl", "-o", "missing/p.json"), "--output must be a file in a folder"),
+        (("report", "missing"), "'missing' has no journal"),
+        (("report", "text.json"), "not a JSON record"),
+        (("report", "journal.jsonl", "-o", "missing/r.html"), "--output must be a file in a folder"),
+        (("report", "journal.jsonl", "-o", "policy.json"), "--output is there already, and this command did not write"),
+        (("report", "journal.jsonl", "-o", "journal.jsonl"), "--output is there already, and this command did not"),
+        (("report", "journal.jsonl", "--confirmation", "missing.json"), "missing.json cannot be read"),
+        (("report", "journal.jsonl", "--confirmation", "policy.json"), "rows must be a list of objects"),
+        (("report", "journal.jsonl", "--images", "missing"), "missing does not exist"),
+        (("report", "journal.jsonl", "--cost-per-hour", "-1"), "cost per hour must be a number of at least 0, got -1"),
+        (("trials", "missing"), "'missing' has no journal"),
+        (("trials", "text.json"), "not a JSON record"),
+        (("trials", "journal.jsonl", "-o", "journal.jsonl"), "--output is there already, and this command did not"),
         (("confirm", "missing.json"), "missing.json cannot be read"),
         (("confirm", "text.json"), "text.json is not JSON"),
         (("confirm", "policy.json"), "does not say how its trials trained"),

@@ -61,6 +61,7 @@ DOORS = {
         "tuun_da/training/",
         "tuun_da/engines/confirm.py",
         "tuun_da/report/contact_sheet.py",
+        "tuun_da/report/policy_pictures.py",
     ),
     "torchvision": ("tuun_da/training/",),
     "PIL": ("tuun_da/training/",),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tuun_da import __version__
-from tuun_da.commands import experiments, files
+from tuun_da.commands import experiments, files, reports
 from tuun_da.commands.common import EXIT_INTERRUPTED
 from tuun_da.errors import ExperimentError, TuunDaError
 from tuun_da.operations import CATEGORIES
@@ -86,6 +86,46 @@ def _parser() -> argparse.ArgumentParser:
     best.add_argument(
         "-o", "--output", default="best_policy.json", metavar="FILE", help="policy file (default: %(default)s)"
     )
+
+    report = _command(
+        commands,
+        "report",
+        reports.report,
+        "write what an experiment came to, running or ended, as one HTML page, Markdown or JSON",
+        "tuun-da report a1b2c3d4 -o report.html",
+    )
+    report.add_argument("experiment", metavar="EXPERIMENT", help="an NNI experiment's id or folder, or a journal file")
+    report.add_argument("-o", "--output", default="report.html", metavar="FILE", help="(default: %(default)s)")
+    report.add_argument(
+        "--format", choices=("html", "md", "json"), help="(default: what OUTPUT ends in; html where it ends otherwise)"
+    )
+    report.add_argument(
+        "--confirmation",
+        metavar="FILE",
+        help="what tuun-da confirm wrote (default: best_policy.confirmation.json beside the experiment's policy file)",
+    )
+    report.add_argument(
+        "--images",
+        metavar="PATH",
+        help="pictures of the policy on these: a folder, an image file, a data set as digits, or none (default: the "
+        "trials' data, if they are here)",
+    )
+    report.add_argument("--data-dir", metavar="FOLDER", help="where downloaded data sets are, if not where they were")
+    report.add_argument("--cost-per-hour", type=float, metavar="PRICE", help="of the machine, to tell what it all cost")
+    report.add_argument("--paths", action="store_true", help="show home folders (default: ~ stands for them)")
+
+    trials = _command(
+        commands,
+        "trials",
+        reports.trials,
+        "print or write the trials of an experiment, running, stopped or ended",
+        "tuun-da trials a1b2c3d4 --format csv -o trials.csv",
+    )
+    trials.add_argument("experiment", metavar="EXPERIMENT", help="an NNI experiment's id or folder, or a journal file")
+    trials.add_argument(
+        "--format", choices=("table", "csv", "json"), help="(default: what OUTPUT ends in, or else table)"
+    )
+    trials.add_argument("-o", "--output", metavar="FILE", help="(default: the terminal)")
 
     confirm = _command(
         commands,

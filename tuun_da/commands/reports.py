@@ -1,0 +1,296 @@
+"""``tuun-da report | trials``: what an experiment came to, to read and to compute with."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuun_da.commands.common import check_output, confirmation_path
+from tuun_da.commands.experiments import _find_journal
+from tuun_da.errors import ConfigError, ExperimentError, TuunDaError
+
+if TYPE_CHECKING:
+    from tuun_da.policy_format import PolicyRecord
+    from tuun_da.report.report_data import Pictures, Report
+    from tuun_da.search.history import JournalContent
+
+SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".json": "json"}
+TRIALS_SUFFIXES = {".csv": "csv", ".json": "json"}
+POLICY_NAME = "best_policy.json"  # as tuun-da search and tuun-da best write it
+NO_IMAGES = "none"
+DOWNLOADED = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python", "svhn": "train_32x32.mat"}
+"""The data sets that would be downloaded, and what is there of them if they have been."""
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write the report of a running, stopped or ended experiment; the exit code."""
+    from tuun_da.data_files import write_atomically
+
+    check_output(options.output)
+    output = Path(options.output).resolve()
+    form = _format(options.format, output, SUFFIXES, "html")
+    if output.exists() and not _is_report(output):
+        raise ConfigError(f"--output is there already, and this command did not write it: {options.output!r}")
+    made = experiment_report(
+        find_experiment(options.experiment),
+        named=options.experiment,
+        confirmation=options.confirmation,
+        images=options.images,
+        data_dir=options.data_dir,
+        cost_per_hour=options.cost_per_hour,
+        paths=options.paths,
+        beside=(output.parent,),
+        with_pictures=form == "html",
+    )
+    write_atomically(output, report_text(made, form))
+    if form == "html" and made.record is not None and not made.pictures.rows:
+        print(made.pictures.why_none)
+    print(f"Written to {output}")
+    return 0
+
+
+def trials(options: argparse.Namespace) -> int:
+    """Print or write the trials of an experiment; the exit code."""
+    from tuun_da.data_files import write_atomically
+    from tuun_da.report.trials_table import is_trials_file, trials_csv, trials_json, trials_table
+    from tuun_da.search.history import read_journal
+
+    output = None
+    if options.output is not None:
+        check_output(options.output)
+        output = Path(options.output).resolve()
+        if output.exists() and output.stat().st_size and not is_trials_file(_beginning(output)):
+            raise ConfigError(f"--output is there already, and this command did not write it: {options.output!r}")
+    form = _format(options.format, output, TRIALS_SUFFIXES, "table")
+    content = read_journal(find_experiment(options.experiment))
+    text = {"table": trials_table, "csv": trials_csv, "json": trials_json}[form](content)
+    if output is None:
+        sys.stdout.write(text)
+        return 0
+    write_atomically(output, text)
+    print(f"Written to {output}")
+    return 0
+
+
+def find_experiment(name: str) -> Path:
+    """The journal of an experiment: an NNI id, a folder, or the file itself. Raises ConfigError."""
+    inside = Path(name, "journal.jsonl")
+    return inside if inside.is_file() else _find_journal(name)
+
+
+def report_text(made: Report, form: str) -> str:
+    """The report as "html", "md" or "json"."""
+    if form == "json":
+        return json.dumps(made.to_dict(), indent=1) + "\n"
+    if form == "md":
+        from tuun_da.report.markdown_report import markdown_report
+
+        return markdown_report(made)
+    from tuun_da.report.html_report import html_report
+
+    return html_report(made)
+
+
+def experiment_report(
+    path: Path,
+    *,
+    named: str | None = None,
+    confirmation: str | None = None,
+    images: str | None = None,
+    data_dir: str | None = None,
+    cost_per_hour: float | None = None,
+    paths: bool = False,
+    beside: tuple[Path, ...] = (),
+    with_pictures: bool = True,
+) -> Report:
+    """The report of the journal at ``path``.
+
+    ``named`` is what the user called the experiment. A ``confirmation`` file of None is looked for beside the
+    experiment's policy file, in the working folder, the journal's, and those of ``beside``. ``images`` are those of the
+    trials where None, or else a folder, a file or a data set, or "none". With ``paths``, home folders are not hidden.
+    Raises JournalError, ConfigError, and ExperimentError where no trial has come to a score.
+    """
+    from tuun_da.engines.export import recommend
+    from tuun_da.engines.known import KNOWN
+    from tuun_da.probe_format import ProbeRecord
+    from tuun_da.report.confirmation import read_confirmation
+    from tuun_da.report.home_paths import home_hider
+    from tuun_da.report.report_data import Pictures, make_report
+    from tuun_da.search.history import read_journal
+
+    content = read_journal(path)
+    _refuse_without_score(content)
+    hide: Callable[[Any], Any] = _as_it_is if paths else home_hider()
+    experiment = path.parent.parent.name if path.parent.name == "checkpoint" else None
+    recommendation = recommend(content, experiment=experiment)
+    record = recommendation.record
+    confirmed_trial = None
+    if confirmation is None:
+        confirmation, confirmed_trial = _confirmation_of(content, (Path(), path.parent, *beside))
+    known = content.settings.get(KNOWN)
+    probe = known.get("probe") if isinstance(known, dict) else None
+    pictures = Pictures(why_none="No images were asked for.")
+    if record is not None and with_pictures and images != NO_IMAGES:
+        pictures = _pictures(record, images, data_dir)
+        pictures = dataclasses.replace(pictures, why_none=hide(pictures.why_none), source=hide(pictures.source))
+    return make_report(
+        content,
+        recommended=recommendation.trial,
+        record=record,
+        experiment=experiment,
+        journal=str(path) if named is None else named,
+        labels=_labels(content),
+        probe=None if probe is None else ProbeRecord.from_json(probe),
+        confirmation=None if confirmation is None else read_confirmation(confirmation),
+        confirmed_trial=confirmed_trial,
+        pictures=pictures,
+        hardware=_this_machine(),
+        cost_per_hour=cost_per_hour,
+        hide=hide,
+        known_key=KNOWN,
+    )
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _refuse_without_score(content: JournalContent) -> None:
+    from tuun_da.engines.replay import best_trial
+
+    if best_trial(content) is not None:
+        return
+    ended, running = content.trials, len(content.running)
+    failed = [trial for trial in ended if trial.error]
+    last = f"; the last failure: {failed[-1].error}" if failed else ""
+    raise ExperimentError(
+        f"no trial has come to a score yet, so there is nothing to report ({len(ended)} ended without one, "
+        f"{running} have no result yet{last})"
+    )
+
+
+def _labels(content: JournalContent) -> dict[int, str]:
+    """The trials of known policies, by id: those of the setting ``initial``, and those that say so themselves."""
+    from tuun_da.engines.confirm import LABELS
+    from tuun_da.engines.known import KNOWN
+    from tuun_da.operations import Operation, SubPolicy
+    from tuun_da.search.initial_policies import settings_of_policy
+    from tuun_da.search.space import SearchSpace
+
+    labels: dict[int, str] = {}
+    for trial in content.trials:
+        settings = trial.details.get("settings")
+        choice = settings.get("policy") if isinstance(settings, dict) else None
+        if isinstance(choice, str) and choice in LABELS:
+            labels[trial.id] = LABELS[choice]
+    known = content.settings.get(KNOWN)
+    initial = known.get("initial", ()) if isinstance(known, dict) else ()
+    space = SearchSpace.from_nni(content.space)
+    for name, lists in initial:
+        sub_policies = [SubPolicy(tuple(Operation(*operation) for operation in operations)) for operations in lists]
+        try:
+            found = [space.key(params) for params in settings_of_policy(space, name, sub_policies)]
+        except TuunDaError:  # the space has changed since
+            continue
+        for trial in content.trials:
+            try:
+                if space.key(trial.parameters) in found and not trial.imported:
+                    labels.setdefault(trial.id, LABELS.get(name, name))
+            except TuunDaError:
+                continue
+    return labels
+
+
+def _confirmation_of(content: JournalContent, folders: tuple[Path, ...]) -> tuple[str | None, int | None]:
+    """The confirmation beside a policy file of this experiment, and the trial whose policy it is."""
+    from tuun_da.policy_format import PolicyRecord, split_parameters, sub_policies_from_parameters
+
+    for folder in folders:
+        policy = folder / POLICY_NAME
+        beside = confirmation_path(str(policy))
+        if not policy.is_file() or not Path(beside).is_file():
+            continue
+        try:
+            record = PolicyRecord.load(policy)
+        except TuunDaError:
+            continue
+        for trial in content.trials:
+            if trial.id != record.searched.get("trial"):
+                continue
+            try:
+                if sub_policies_from_parameters(split_parameters(trial.parameters)[0]) == record.sub_policies:
+                    return beside, trial.id
+            except TuunDaError:
+                continue
+    return None, None
+
+
+def _pictures(record: PolicyRecord, images: str | None, data_dir: str | None) -> Pictures:
+    """The policy on images, or why not: a report must not fail for a folder that has moved."""
+    from tuun_da.report.contact_sheet import searched_size
+    from tuun_da.report.policy_pictures import COLUMNS, LARGEST_SIDE, policy_pictures
+    from tuun_da.report.report_data import Pictures
+    from tuun_da.training.settings import DataConfig
+    from tuun_da.training.shown_images import read_shown_images
+
+    settings = record.searched.get("settings")
+    said = settings.get("data") if isinstance(settings, dict) else None
+    said = said if isinstance(said, dict) else {}
+    where = images or said.get("data")
+    folder = data_dir or said.get("data_dir")
+    size = min(searched_size(record) or LARGEST_SIDE, LARGEST_SIDE)
+    try:
+        if not isinstance(where, str):
+            raise ConfigError("the trials do not say which data they used; name images with --images")
+        if where in DOWNLOADED:
+            cache = DataConfig(data=where, data_dir=folder).cache_folder
+            if not (cache / DOWNLOADED[where]).exists():
+                raise ConfigError(f"{where} is not in {cache}, and a report downloads nothing; see --data-dir")
+        found = read_shown_images(where, COLUMNS, image_size=size, data_dir=folder)
+        return policy_pictures(record, found, source=where)
+    except (TuunDaError, OSError) as error:
+        if images is not None:  # a mistake of the user's, now
+            raise
+        return Pictures(why_none=f"No images could be loaded, so there are no pictures: {error}.")
+
+
+def _this_machine() -> dict[str, Any]:
+    """What the report was written on; the journal itself does not say what the trials ran on."""
+    name = ""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                name = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass
+    text = f"{name or platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
+    return {"the report was written on (the trials did not say what they ran on)": text}
+
+
+def _format(asked: str | None, output: Path | None, suffixes: dict[str, str], otherwise: str) -> str:
+    """The format that was asked for, or that the file's ending tells."""
+    if asked is not None:
+        return asked
+    return otherwise if output is None else suffixes.get(output.suffix.lower(), otherwise)
+
+
+def _beginning(path: Path) -> str:
+    with open(path, "rb") as file:
+        return file.read(4096).decode("utf-8", errors="replace")
+
+
+def _is_report(path: Path) -> bool:
+    """Whether the file is a report, or empty."""
+    from tuun_da.report.report_data import FORMAT
+
+    begin = _beginning(path)
+    marks = (f'<meta name="generator" content="{FORMAT}">', f"<!-- {FORMAT} -->", f'"format": "{FORMAT}"')
+    return not begin or any(mark in begin for mark in marks)
