@@ -92,6 +92,7 @@ def run_paper_trials(
         waiting[0].model, num_classes=splits.num_classes, channels=splits.channels, image_size=splits.image_size
     )
     longest = 0.0
+    seen: set[tuple[int, bool]] = set()  # of which this process has graphs
     for done, config in enumerate(waiting):
         if not time_slice.has_room_for(longest):
             return len(waiting) - done
@@ -107,11 +108,12 @@ def run_paper_trials(
             "flops_of_an_epoch": epoch_flops(flops, size),
             "images_of_an_epoch": size.trained,
             "matrix_rate": asdict(rate),
-            "first_of_process": done == 0,
+            "first_of_process": (config.batch_size, config.compile) not in seen,
             "load": os.getloadavg()[0],
             "conditions": conditions(device),
         }
         race.append_line(results, record)
+        seen.add((config.batch_size, config.compile))
         print(
             f"batch {config.batch_size}, seed {config.seed}, compile {config.compile}: {training.seconds:.1f} s, "
             f"test {training.test_score:.4f}",

@@ -87,6 +87,7 @@ def make_header(setting: ProtocolSetting, plan: Plan) -> Record:
         "training": {name: value for name, value in setting.to_dict().items() if name != "name"},
         "trials": plan.trials,
         "tuner": dict(SHIPPED_TUNER),
+        "device": plan.device,
         "hardware": hardware,
         "versions": conditions["versions"] | {"tuun_da": conditions["commit"]},
     }

@@ -174,13 +174,16 @@ def conditions() -> dict[str, Any]:
         models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
         cpu = models[0].partition(": ")[2] if models else cpu
     git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
-    described = subprocess.run(git, capture_output=True, text=True, check=False)
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or None
+    except OSError:  # there is no git
+        commit = None
     return {
         "python": platform.python_version(),
         "versions": versions,
         "cpu": cpu,
         "cores": os.cpu_count(),
-        "commit": described.stdout.strip() or None,
+        "commit": commit,
     }
 
 

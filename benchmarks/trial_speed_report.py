@@ -117,8 +117,16 @@ def paper_table(records: Sequence[Record]) -> str:
     for record in records:
         config = record["config"]
         lines.setdefault((config["batch_size"], config["learning_rate"], config["compile"]), []).append(record)
-    head = ["mini-batch", "learning rate", "compiled", "seeds", "s a training", "s an epoch", "start-up, s: first"]
-    head += ["later", "floor, s", "utilisation", "of the epochs alone", "test accuracy, %", "validation, %"]
+    head = [
+        "mini-batch",
+        "learning rate",
+        "compiled",
+        "seeds",
+        "s a training, start-up included",
+        "s an epoch",
+        "start-up, s: first of a process",
+    ]
+    head += ["later in it", "floor, s", "utilisation", "of the epochs alone", "test accuracy, %", "validation, %"]
     rows = []
     for (size, learning_rate, compiled), found in sorted(lines.items()):
         trainings = [training_of(record) for record in found]
@@ -139,12 +147,12 @@ def paper_table(records: Sequence[Record]) -> str:
                 f"{learning_rate:g}",
                 "yes" if compiled else "no",
                 str(len(found)),
-                spread([training.seconds for training in trainings]),
+                spread([training.epoch_ends[-1] for training in trainings]),
                 spread([median(training.epoch_seconds) for training in trainings]),
                 spread(starts[True]),
                 spread(starts[False]),
                 spread([epochs * floor for floor in floors]),
-                percent([epochs * floor / training.seconds for floor, training in pairs]),
+                percent([epochs * floor / training.epoch_ends[-1] for floor, training in pairs]),
                 percent([floor / median(training.epoch_seconds) for floor, training in pairs]),
                 with_deviation([training.test_score for training in trainings if training.test_score is not None]),
                 with_deviation([training.curve[-1] for training in trainings]),

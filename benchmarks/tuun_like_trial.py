@@ -5,7 +5,8 @@ mini-batches of 128. Here one sub-policy is drawn for each mini-batch, and each 
 that operation's probability, as ours has it; drawn for each image, it would cost the same. Then torchvision's ToTensor
 and Normalize. On equal terms: the network, the images (in memory), the schedule and the mini-batches are ours; the
 workers live on between epochs, memory is pinned, cuDNN may choose its algorithms, and the host reads nothing back
-within an epoch. On CUDA it computes in float16 with a scaled loss, on the CPU in float32.
+within an epoch. On CUDA it computes in float16 with a scaled loss, on the CPU in float32. Ours has channels_last and
+bfloat16 besides, which need no scaling.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ def train_like_tuun(
             momentum=config.momentum,
             nesterov=config.momentum > 0,
             weight_decay=config.weight_decay,
+            fused=on_cuda,  # else the scaler reads back, at each step, whether a gradient was infinite
         )
         scaler = torch.amp.GradScaler(device.type, enabled=on_cuda)  # type: ignore[attr-defined]
         options: dict[str, Any] = {

@@ -270,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if left:
         print(f"stopped after {time_slice.seconds / 60:.1f} minutes, {left} trials to go: run the same command again")
     print(report(race.read_lines(options.results)))
-    return 0
+    return 3 if left else 0
 
 
 def run(options: argparse.Namespace, time_slice: TimeSlice) -> int:

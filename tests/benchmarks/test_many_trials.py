@@ -97,7 +97,7 @@ def test_the_report_has_medians_spread_and_utilisation():
     cuda = Cell(**{**vars(CELL), "device": "cuda", "epochs": 60, "way": "grouped", "graph": True})
     record = json.loads(json.dumps(about | record_of(cuda, splits, timings)))
     text = report([about | {**vars(cuda), "error": "an old one"}, record])
-    assert "| grouped, CUDA graph | 1 | 1 | 60 | 4 (extrapolated); 2 to 6, n = 3 | 5e+02 % |" in text
+    assert "| grouped, CUDA graph | 1 | 1 | 60 | 4 (extrapolated); 2 to 6, n = 3 | 500 % |" in text
     assert "an old one" not in text
     assert "719 training and 180 validation images of 8x8x1" in text
 

@@ -35,8 +35,9 @@ def data(tmp_path_factory):
     return f"npz:{path}"
 
 
-def run(data, path, *arguments):
-    assert trial_speed.main(["--data", data, "--results", str(path), *SMALL, *arguments]) == 0
+def run(data, path, *arguments, left=False):
+    """All records, after a run that leaves something to be done or not."""
+    assert trial_speed.main(["--data", data, "--results", str(path), *SMALL, *arguments]) == (3 if left else 0)
     return race.read_lines(path)
 
 
@@ -74,7 +75,7 @@ def test_a_contestant_that_cannot_run_is_named_and_the_others_go_on(data, tmp_pa
 def test_no_round_is_begun_that_would_not_be_done_in_time(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(timed_training.TimeSlice, "has_room_for", lambda self, seconds: seconds == 0)
     options = [*ROUNDS, "--policies", "none", "--contestants", "ours"]
-    assert [record["round"] for record in run(data, tmp_path / "f.jsonl", *options)] == [0]
+    assert [record["round"] for record in run(data, tmp_path / "f.jsonl", *options, left=True)] == [0]
     assert "1 still to do: run the same command again" in capsys.readouterr().out
     assert [record["round"] for record in run(data, tmp_path / "f.jsonl", *options)] == [0, 1]
 
@@ -91,13 +92,13 @@ def test_the_published_trial_goes_on_where_it_stopped_and_trains_nothing_twice(d
     with monkeypatch.context() as hurried:
         room = iter([True, True, True, False])
         hurried.setattr(timed_training.TimeSlice, "has_room_for", lambda self, seconds: next(room))
-        first = run(data, path, *PAPER)
+        first = run(data, path, *PAPER, left=True)
     assert [(record["config"]["seed"], record["config"]["batch_size"]) for record in first] == [
         (0, 16),
         (0, 8),
         (1, 16),
     ]
-    assert [record["first_of_process"] for record in first] == [True, False, False]
+    assert [record["first_of_process"] for record in first] == [True, True, False]  # of its kind
     assert "1 still to do" in capsys.readouterr().out
     records = run(data, path, *PAPER)
     assert records[:3] == first
