@@ -1,6 +1,7 @@
 # make search   searches an augmentation policy for handwritten digits with NNI (about 5 minutes on 2 cores)
 # make test     checks the project: ruff, mypy, pytest with the end-to-end tests
-# Both first install what they need into .venv, once.
+# Both first install what they need into .venv, once. The end-to-end tests, whose processes need the machine, run first and
+# one after the other; then the others, two at a time.
 
 PYTHON ?= python3
 UV := uv==0.13.9
@@ -15,7 +16,10 @@ search: $(INSTALLED)
 test: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy --strict
-	$(VENV)/bin/python -m pytest
+	status=0; \
+	$(VENV)/bin/python -m pytest -m e2e || status=1; \
+	$(VENV)/bin/python -m pytest -m "not e2e" -n 2 --dist loadfile || status=1; \
+	exit $$status
 
 # uv installs in seconds what takes pip minutes; where uv does not reach the package index (it does not read pip's
 # configuration), pip does it.
