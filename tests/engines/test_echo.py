@@ -57,7 +57,7 @@ def test_what_is_no_echo_reads_as_none(metric):
 
 
 @pytest.mark.parametrize("key", ["id", "state", "curve", "seed", "started", "ended", "error", "details"])
-@pytest.mark.parametrize("garbage", GARBAGE, ids=repr)
+@pytest.mark.parametrize("garbage", GARBAGE, ids=lambda entry: "object" if type(entry) is object else repr(entry))
 def test_garbage_in_any_place_harms_no_other(key, garbage):
     metric = final_metric(POINT, 0.5, curve=[0.5])
     metric[ECHO_KEY][key] = garbage

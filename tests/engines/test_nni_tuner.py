@@ -586,6 +586,9 @@ def test_without_a_checkpoint_folder_the_journal_is_in_memory(monkeypatch):
 class Odd:
     """Nothing that a tuner expects."""
 
+    def __repr__(self):
+        return "odd"  # in the names of tests, which must be the same in every process
+
 
 ODD = [None, True, "", "0.5", "NaN", [], [0.5], {}, {"default": None}, {"default": "x"}, {"default": [1]}, Odd(),
        {"tuun_da": {}}, {"tuun_da": {"parameters": {}}}, math.nan, math.inf, -math.inf, 10**400, b"0.5"]  # fmt: skip
