@@ -219,7 +219,7 @@ def test_threads_are_set_and_checked():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
-    with pytest.raises(ConfigError, match="threads must be a whole number of at least 1, got 0"):
+    with pytest.raises(ConfigError, match="threads must be a whole number from 1 to 4096, got 0"):
         set_threads(0)
 
 
