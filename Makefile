@@ -1,4 +1,4 @@
-# make search   searches an augmentation policy for handwritten digits with NNI (about 5 minutes on 2 cores)
+# make search   searches an augmentation policy for handwritten digits with NNI (about 4 minutes on 2 cores)
 # make test     checks the project: ruff, mypy, pytest with the end-to-end tests
 # Both first install what they need into .venv, once. The end-to-end tests, whose processes need the machine, run first and
 # one after the other; then the others, two at a time.
