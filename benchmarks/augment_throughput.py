@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib.metadata
 import itertools
 import os
 import time
@@ -210,12 +209,7 @@ def code_of_ours() -> str:
 
 def conditions(device: torch.device) -> dict[str, Any]:
     """Versions and hardware."""
-    versions = {}
-    for package in VERSIONS:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    versions = race.versions_of(VERSIONS)
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return race.conditions() | {"versions": versions, "gpu": gpu, "threads": torch.get_num_threads()}
 

@@ -23,7 +23,6 @@ Each combination is a line of JSON in results/many_trials_DEVICE.jsonl. One that
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import multiprocessing
 import os
@@ -41,7 +40,7 @@ import torch
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.race import append_line, conditions, initial_settings, read_lines
+from benchmarks.race import append_line, conditions, initial_settings, read_lines, versions_of
 from tuun_da.augment.policy import Policy
 from tuun_da.errors import TrainingError
 from tuun_da.search.space import SearchSpace
@@ -256,12 +255,7 @@ def hardware(device: torch.device) -> str:
 
 def conditions_of(device: torch.device) -> dict[str, Any]:
     """Versions and hardware."""
-    versions = {}
-    for package in VERSIONS:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    versions = versions_of(VERSIONS)
     return conditions() | {"versions": versions, "cuda": torch.version.cuda, "threads": torch.get_num_threads()}
 
 

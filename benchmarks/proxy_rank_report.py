@@ -263,12 +263,18 @@ def draw(judged: Mapping[str, Any], path: Path) -> bool:
                 color = "tab:red" if name.startswith("found") else "tab:blue" if name in BASELINES else "tab:gray"
                 axes.plot(row["accuracies"][name], full[name], "o", color=color, markersize=5)
                 if name in BASELINES:
-                    axes.annotate(name, (row["accuracies"][name], full[name]), fontsize=6)
+                    place = (row["accuracies"][name], full[name])
+                    left = row["accuracies"][name] > float(np.mean(list(row["accuracies"].values())))
+                    offset, side = ((-5, -3), "right") if left else ((5, -3), "left")
+                    axes.annotate(name, place, offset, textcoords="offset points", ha=side, fontsize=6)
             axes.set_title(f"{row['rung']}\n{row['seconds']:.1f} s, rank {row['rank_correlation']:.2f}", fontsize=7)
             axes.set_xlabel("cheap, %", fontsize=7)
             axes.tick_params(labelsize=6)
             axes.grid(alpha=0.3)
         line[0].set_ylabel(f"{data}: full, %", fontsize=8)
+    figure.suptitle(
+        "full training against cheap ones: found policies red, random ones grey, known ones blue", fontsize=9
+    )
     figure.tight_layout()
     figure.savefig(path)
     plt.close(figure)

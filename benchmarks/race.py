@@ -6,6 +6,7 @@ The initial settings and the noise of the i-th trial depend on the seed alone, s
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -13,7 +14,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -161,14 +162,18 @@ def judge(problem: Problem, trials: Trials, recommend: Recommender) -> dict[str,
 
 
 @cache
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of those ``packages`` that are installed."""
+    versions = {}
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return versions
+
+
 def conditions() -> dict[str, Any]:
     """Versions, hardware and commit, for every result."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    versions = versions_of(PACKAGES)
     cpu = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]

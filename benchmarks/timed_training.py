@@ -7,7 +7,6 @@ the validation accuracy is known, so that the device has done everything by then
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -99,12 +98,7 @@ class TimeSlice:
 
 def conditions(device: torch.device) -> dict[str, Any]:
     """Versions, hardware, threads and commit."""
-    versions = {}
-    for package in VERSIONS:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    versions = race.versions_of(VERSIONS)
     on_cuda = device.type == "cuda"
     gpu = torch.cuda.get_device_name(device) if on_cuda else None
     about = {"versions": versions, "gpu": gpu, "cuda": torch.version.cuda if on_cuda else None}

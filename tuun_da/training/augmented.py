@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -46,11 +46,18 @@ def augmented(
 
 
 def _together(part: list[Batch], transform: BatchTransform[Any], generator: torch.Generator) -> Iterator[Batch]:
-    draws = [transform.draw(len(images), generator) for images, _ in part]
-    with torch.no_grad():
-        images = transform.transform(torch.cat([images for images, _ in part]), transform.draw_type.joined(draws))
+    images = transformed_together(transform, [images for images, _ in part], generator)
     sizes = [len(labels) for _, labels in part]
     yield from zip(torch.split(images, sizes), (labels for _, labels in part), strict=True)
+
+
+def transformed_together(
+    transform: BatchTransform[Any], batches: Sequence[Tensor], generator: torch.Generator
+) -> Tensor:
+    """``batches`` (n, c, h, w) one after the other, in one call, with the chance drawn for each by itself."""
+    draws = [transform.draw(len(images), generator) for images in batches]
+    with torch.no_grad():
+        return transform.transform(torch.cat(list(batches)), transform.draw_type.joined(draws))
 
 
 def transformed(transform: Transform, images: Tensor, generator: torch.Generator) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tuun_da.augment.batch_transform import BatchTransform
-from tuun_da.training.augmented import Transform, transformed
+from tuun_da.training.augmented import Transform, transformed, transformed_together
 from tuun_da.training.batches import Batches
 
 IMAGES_PER_CALL = 4096
@@ -37,14 +37,8 @@ def augmented_blocks(
     while block := list(itertools.islice(mini_batches, mini_batches_per_call)):
         images = torch.stack([images for images, _ in block])
         if transform is not None:
-            images = transformed_together(transform, images, transform_generator)
+            if isinstance(transform, BatchTransform):
+                images = transformed_together(transform, images.unbind(), transform_generator).view_as(images)
+            else:
+                images = torch.stack([transformed(transform, part, transform_generator) for part in images])
         yield images, torch.stack([labels for _, labels in block])
-
-
-def transformed_together(transform: Transform, images: Tensor, generator: torch.Generator) -> Tensor:
-    """``transform`` applied to m mini-batches ``images`` (m, B, c, h, w), as if called for one after the other."""
-    if not isinstance(transform, BatchTransform):
-        return torch.stack([transformed(transform, part, generator) for part in images])
-    draws = [transform.draw(images.shape[1], generator) for _ in images]
-    with torch.no_grad():
-        return transform.transform(images.flatten(0, 1), transform.draw_type.joined(draws)).view_as(images)

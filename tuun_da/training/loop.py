@@ -7,7 +7,7 @@ import functools
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -179,12 +179,9 @@ def train(
 
             train_loss = losses.item() / seen  # waits for the GPU, once an epoch
             judged = judge(validation)
-            for quantity, value in (("loss", train_loss), ("validation accuracy", judged.accuracy)):
-                if not math.isfinite(value):
-                    raise TrainingError(
-                        f"{quantity} became {value} in epoch {epoch} (learning rate {learning_rate:.3g}); "
-                        f"a smaller learning_rate than {config.learning_rate:g} may help"
-                    )
+            error = error_of_epoch(config, epoch, learning_rate, train_loss, judged.accuracy)
+            if error is not None:
+                raise error
             report = EpochReport(
                 epoch=epoch,
                 validation_score=judged.score(config.metric),
@@ -207,17 +204,43 @@ def train(
             test_score = judge(test).score(config.metric)
         if on_trained is not None:
             on_trained(functools.partial(predicted_logits, model.eval(), normalize, autocast))
-        return TrialResult(
-            score=reward(reports, config.reward, gap=config.reward_gap, count=config.reward_epochs),
-            curve=tuple(report.validation_score for report in reports),
-            train_losses=tuple(report.train_loss for report in reports),
-            train_accuracies=tuple(report.train_accuracy for report in reports),
-            seconds=time.monotonic() - begin,
-            epochs_done=len(reports),
-            planned_epochs=config.epochs,
-            startup_seconds=startup_seconds,
-            test_score=test_score,
-        )
+        times = {"seconds": time.monotonic() - begin, "startup_seconds": startup_seconds}
+        return result_of(config, reports, test_score, **times)
+
+
+def error_of_epoch(
+    config: TrainConfig, epoch: int, learning_rate: float, train_loss: float, accuracy: float
+) -> TrainingError | None:
+    """What is wrong with an epoch whose loss or validation accuracy is no longer a number."""
+    for quantity, value in (("loss", train_loss), ("validation accuracy", accuracy)):
+        if not math.isfinite(value):
+            return TrainingError(
+                f"{quantity} became {value} in epoch {epoch} (learning rate {learning_rate:.3g}); "
+                f"a smaller learning_rate than {config.learning_rate:g} may help"
+            )
+    return None
+
+
+def result_of(
+    config: TrainConfig,
+    reports: Sequence[EpochReport],
+    test_score: float | None,
+    *,
+    seconds: float,
+    startup_seconds: float,
+) -> TrialResult:
+    """The result of a training whose epochs were these."""
+    return TrialResult(
+        score=reward(reports, config.reward, gap=config.reward_gap, count=config.reward_epochs),
+        curve=tuple(report.validation_score for report in reports),
+        train_losses=tuple(report.train_loss for report in reports),
+        train_accuracies=tuple(report.train_accuracy for report in reports),
+        seconds=seconds,
+        epochs_done=len(reports),
+        planned_epochs=config.epochs,
+        startup_seconds=startup_seconds,
+        test_score=test_score,
+    )
 
 
 def derived_seed(seed: int, purpose: int) -> int:

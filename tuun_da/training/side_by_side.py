@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -16,10 +15,17 @@ from tuun_da.training.batches import Batches, placed
 from tuun_da.training.captured_step import captured
 from tuun_da.training.epoch_blocks import augmented_blocks
 from tuun_da.training.evaluation import Autocast, Evaluation, Normalize, evaluation_batch_size
-from tuun_da.training.loop import EpochReport, TrialResult, derived_seed, plain_errors, seeded
+from tuun_da.training.loop import (
+    EpochReport,
+    TrialResult,
+    derived_seed,
+    error_of_epoch,
+    plain_errors,
+    result_of,
+    seeded,
+)
 from tuun_da.training.metrics import confusion_matrix
 from tuun_da.training.models import build_model
-from tuun_da.training.reward import reward
 from tuun_da.training.schedule import TrainConfig, one_cycle
 from tuun_da.training.splits import Splits
 from tuun_da.training.stacked_networks import StackedNetworks, default_formulation
@@ -110,7 +116,7 @@ def train_side_by_side(
             for number in range(len(configs)):
                 if number in errors:
                     continue
-                error = _error(config, epoch, learning_rate, losses[number], judged[number].accuracy)
+                error = error_of_epoch(config, epoch, learning_rate, losses[number], judged[number].accuracy)
                 if error is not None:
                     errors[number] = error
                     continue
@@ -135,7 +141,7 @@ def train_side_by_side(
             tests = [test.score(config.metric) for test in group.evaluated(*group.stacked("test"))]
         times = {"seconds": time.monotonic() - begin, "startup_seconds": startup_seconds}
         return [
-            errors[number] if number in errors else _result(config, reports[number], tests[number], **times)
+            errors[number] if number in errors else result_of(config, reports[number], tests[number], **times)
             for number in range(len(configs))
         ]
 
@@ -297,32 +303,3 @@ def _check_data(data: Sequence[Splits], configs: Sequence[TrainConfig], transfor
                 f"trainings side by side must have {data[0].num_classes} classes, as the first has; "
                 f"number {number} has {splits.num_classes}"
             )
-
-
-def _error(
-    config: TrainConfig, epoch: int, learning_rate: float, train_loss: float, accuracy: float
-) -> TrainingError | None:
-    """What ``loop.train`` would raise after this epoch."""
-    for quantity, value in (("loss", train_loss), ("validation accuracy", accuracy)):
-        if not math.isfinite(value):
-            return TrainingError(
-                f"{quantity} became {value} in epoch {epoch} (learning rate {learning_rate:.3g}); "
-                f"a smaller learning_rate than {config.learning_rate:g} may help"
-            )
-    return None
-
-
-def _result(
-    config: TrainConfig, reports: Sequence[EpochReport], test: float | None, *, seconds: float, startup_seconds: float
-) -> TrialResult:
-    return TrialResult(
-        score=reward(reports, config.reward, gap=config.reward_gap, count=config.reward_epochs),
-        curve=tuple(report.validation_score for report in reports),
-        train_losses=tuple(report.train_loss for report in reports),
-        train_accuracies=tuple(report.train_accuracy for report in reports),
-        seconds=seconds,
-        epochs_done=len(reports),
-        planned_epochs=config.epochs,
-        startup_seconds=startup_seconds,
-        test_score=test,
-    )
