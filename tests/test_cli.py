@@ -14,7 +14,7 @@ import pytest
 
 from tuun_da import __version__
 from tuun_da.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISTAKE, main
-from tuun_da.commands import experiments, files, reports
+from tuun_da.cli import COMMANDS as MODULES
 from tuun_da.engines.loopback import loopback_node_options
 from tuun_da.errors import PolicyError
 from tuun_da.operations import DEEPAUGMENT_TYPES, PUBLISHED_TYPES, Operation, SubPolicy
@@ -75,7 +75,7 @@ def test_every_command_has_an_example_that_it_takes(run, command, monkeypatch):
     [example] = re.findall(r"^example:\s+(.*?)$", output, re.MULTILINE)
     called = []
     name = command.replace("-", "_")
-    module = next(module for module in (experiments, files, reports) if hasattr(module, name))
+    [module] = [module for module in MODULES if module.__name__ == f"tuun_da.commands.{name}"]
     monkeypatch.setattr(module, name, lambda options: called.append(options) or 0)
     [arguments] = re.findall(r"tuun-da ([^)\"]*)", example)
     assert run(*arguments.split())[0] == 0
@@ -230,7 +230,7 @@ def test_an_experiment_without_a_score_is_a_failure(run, here):
 
 def test_ctrl_c_is_an_interruption(run, monkeypatch):
     monkeypatch.setattr(
-        "tuun_da.commands.experiments._find_journal", lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
+        "tuun_da.engines.experiment_files.find_journal", lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
     )
     code, _, errors = run("best", "x")
     assert code == EXIT_INTERRUPTED

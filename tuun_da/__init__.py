@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tuun_da.api.deep_augment import DeepAugment as DeepAugment
+    from tuun_da.api.find_policy import find_policy as find_policy
+    from tuun_da.api.search_result import SearchResult as SearchResult
     from tuun_da.augment.policy import Policy as Policy
-    from tuun_da.engines.deep_augment import DeepAugment as DeepAugment
-    from tuun_da.engines.find_policy import find_policy as find_policy
-    from tuun_da.engines.search_result import SearchResult as SearchResult
     from tuun_da.errors import TuunDaError as TuunDaError
     from tuun_da.operations import Operation as Operation
     from tuun_da.operations import SubPolicy as SubPolicy
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "DeepAugment": "tuun_da.engines.deep_augment",
+    "DeepAugment": "tuun_da.api.deep_augment",
     "Operation": "tuun_da.operations",
     "Optimizer": "tuun_da.search.optimizer",
     "Policy": "tuun_da.augment.policy",
-    "SearchResult": "tuun_da.engines.search_result",
+    "SearchResult": "tuun_da.api.search_result",
     "SearchSpace": "tuun_da.search.space",
     "SubPolicy": "tuun_da.operations",
     "TuunDaError": "tuun_da.errors",
-    "find_policy": "tuun_da.engines.find_policy",
+    "find_policy": "tuun_da.api.find_policy",
     "maximize": "tuun_da.search.minimize",
     "minimize": "tuun_da.search.minimize",
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from made_journals import confirmation_file, made_journal
 
-from tuun_da.commands.reports import experiment_report
+from tuun_da.api.experiment_report import experiment_report
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from made_journals import HOSTILE, confirmation_file, made_journal
 from made_probes import made_probe
 from PIL import Image
 
-from tuun_da.commands.reports import experiment_report, report_text
+from tuun_da.api.experiment_report import experiment_report, report_text
 from tuun_da.policy_format import PolicyRecord
 from tuun_da.report.policy_pictures import policy_pictures
 from tuun_da.report.svg_chart import ticks

@@ -8,7 +8,7 @@ import json
 import pytest
 from made_journals import BEGAN, SECONDS, made_journal
 
-from tuun_da.commands.reports import experiment_report, report_text
+from tuun_da.api.experiment_report import experiment_report, report_text
 from tuun_da.errors import ConfigError
 from tuun_da.search.history import Journal, Trial, TrialState, read_journal
 from tuun_da.search.space import SearchSpace

@@ -13,7 +13,7 @@ import pytest
 import torch
 from made_journals import HOSTILE, confirmation_file, made_journal
 
-from tuun_da.commands.reports import experiment_report, report_text
+from tuun_da.api.experiment_report import experiment_report, report_text
 from tuun_da.report.policy_pictures import policy_pictures
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

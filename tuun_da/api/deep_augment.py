@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from tuun_da.api.python_search import AUTO, Place, digest, search_in_python
+from tuun_da.api.search_data import model_name, refuse_unknown
+from tuun_da.api.search_result import BestPolicies
 from tuun_da.engines.local_trial import TrialPlan
-from tuun_da.engines.python_search import AUTO, Place, digest, search_in_python
-from tuun_da.engines.search_data import model_name, refuse_unknown
-from tuun_da.engines.search_result import BestPolicies
 from tuun_da.engines.tuner_settings import TunerSettings
 from tuun_da.errors import ConfigError, DataError, ExperimentError
 from tuun_da.operations import DEEPAUGMENT_TYPES

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tuun_da.api.search_result import SearchResult
 from tuun_da.engines.local import run_search
 from tuun_da.engines.local_trial import TrialPlan
 from tuun_da.engines.progress_bar import ProgressBar
 from tuun_da.engines.replay import best_trial
-from tuun_da.engines.search_result import SearchResult
 from tuun_da.engines.tuner_settings import TunerSettings
 from tuun_da.errors import ConfigError
 from tuun_da.search.history import JournalContent, Trial

@@ -7,11 +7,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tuun_da.api.python_search import AUTO, Place, search_in_python
+from tuun_da.api.search_data import data_spec, model_name, refuse_unknown
+from tuun_da.api.search_result import SearchResult
 from tuun_da.engines.known import check_known, read_known
 from tuun_da.engines.local_trial import TrialPlan
-from tuun_da.engines.python_search import AUTO, Place, search_in_python
-from tuun_da.engines.search_data import data_spec, model_name, refuse_unknown
-from tuun_da.engines.search_result import SearchResult
 from tuun_da.engines.tuner_settings import TunerSettings
 from tuun_da.errors import ConfigError, SearchSpaceError
 from tuun_da.search.history import JournalContent, Trial

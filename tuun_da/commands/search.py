@@ -1,19 +1,51 @@
-"""``tuun-da search | best | confirm | node-options``."""
+"""``tuun-da search``: an experiment from its configuration to its confirmed policy."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
-import os
 import shlex
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from tuun_da.commands.common import EXIT_INTERRUPTED, baselines_of, check_output, confirmation_path
+from tuun_da.commands.best import write_recommended
+from tuun_da.commands.confirm import confirm
+from tuun_da.commands.options import (
+    EXIT_INTERRUPTED,
+    add_command,
+    add_confirm_options,
+    baselines_of,
+    check_output,
+)
+from tuun_da.engines.experiment_files import confirmation_path
 from tuun_da.errors import ConfigError, ExperimentError
+
+if TYPE_CHECKING:
+    from tuun_da.commands.options import Subparsers
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Add this command to the command line."""
+    parser = add_command(
+        commands,
+        "search",
+        search,
+        "run an NNI experiment to its end, and export the best policy",
+        "tuun-da search --config nni_configs/digits.yml --confirm",
+    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="an NNI experiment, as for nnictl create")
+    parser.add_argument("--port", type=int, help="port of NNI's web page (default: the first free one from 8080 on)")
+    parser.add_argument(
+        "--listen-all",
+        action="store_true",
+        help="open NNI's web page, which has no login, to the network (default: this machine only)",
+    )
+    parser.add_argument(
+        "-o", "--output", default="best_policy.json", metavar="FILE", help="policy file (default: %(default)s)"
+    )
+    parser.add_argument("--confirm", action="store_true", help="at the end, do what tuun-da confirm does")
+    add_confirm_options(parser)
 
 
 def search(options: argparse.Namespace) -> int:
@@ -64,7 +96,7 @@ def search(options: argparse.Namespace) -> int:
     exported = False
     if journal is not None:
         try:
-            exported = _write_recommended(journal, experiment.id, options.output)
+            exported = write_recommended(journal, experiment.id, options.output)
         except ExperimentError as error:
             if not interrupted:
                 failure = failure or error
@@ -108,84 +140,3 @@ def _nnictl(action: str, experiment_id: str, folder: Path) -> str:
     usual = Path("~/nni-experiments").expanduser()
     directory = "" if folder == usual else f" --experiment_dir {shlex.quote(str(folder))}"
     return f'NODE_OPTIONS="$(tuun-da node-options)" nnictl {action} {experiment_id}{directory}'
-
-
-def _write_recommended(journal: Any, experiment_id: str | None, output: str) -> bool:
-    """Print the recommendation and write the policy file; False where the search space holds no policy."""
-    from tuun_da.engines.export import recommend
-    from tuun_da.policy_format import describe
-
-    recommendation = recommend(journal, experiment=experiment_id)
-    trial, record = recommendation.trial, recommendation.record
-    n_scores = sum(t.value is not None and t.state.value == "succeeded" for t in journal.trials)
-    print(f"\nRecommended after {n_scores} complete trials: trial {trial.id}, which scored {trial.value:.4f}")
-    if record is None:
-        print(json.dumps(dict(recommendation.parameters), indent=2))
-        return False
-    print(describe(record.sub_policies))
-    for name, value in record.searched["other_parameters"].items():
-        print(f"{name}: {value}")
-    record.save(Path(output).resolve())  # through a link, not in its place
-    print(f"Written to {Path(output).resolve()}")
-    return True
-
-
-def best(options: argparse.Namespace) -> int:
-    """Write the policy that a stopped, running or finished experiment recommends; the exit code."""
-    from tuun_da.search.history import read_journal
-
-    path = _find_journal(options.experiment)
-    check_output(options.output)
-    folder = path.parent.parent
-    _write_recommended(read_journal(path), folder.name if path.parent.name == "checkpoint" else None, options.output)
-    return 0
-
-
-def _find_journal(name: str) -> Path:
-    candidates = (
-        Path(name),
-        Path(name, "checkpoint", "journal.jsonl"),
-        Path("~/nni-experiments").expanduser() / name / "checkpoint" / "journal.jsonl",
-    )
-    for path in candidates:
-        if path.is_file():
-            return path
-    raise ConfigError(f"experiment {name!r} has no journal; looked for {', '.join(map(str, candidates))}")
-
-
-def confirm(options: argparse.Namespace) -> int:
-    """Compare a policy with baselines on the test images; the exit code."""
-    from tuun_da.data_files import write_atomically
-    from tuun_da.engines.confirm import confirm
-    from tuun_da.engines.progress_bar import ProgressBar
-    from tuun_da.policy_format import PolicyRecord
-
-    record = PolicyRecord.load(options.policy)
-    output = options.output or confirmation_path(options.policy)
-    check_output(output)
-    if Path(output).resolve() == Path(options.policy).resolve():
-        raise ConfigError(f"--output must be another file than the policy, got {output!r}")
-    with contextlib.closing(ProgressBar()) as bar:
-        result = confirm(
-            record,
-            baselines=baselines_of(options),
-            n_seeds=options.seeds,
-            workers=options.workers,
-            device=options.device,
-            overrides={
-                name: getattr(options, name) for name in ("model", "data_dir") if getattr(options, name) is not None
-            },
-            on_progress=lambda done, total: bar.show("Confirming on the test images", done, total, "trainings"),
-        )
-    print(result.to_text())
-    write_atomically(Path(output).resolve(), json.dumps(result.to_dict(), indent=2) + "\n")
-    print(f"Written to {Path(output).resolve()}")
-    return 0
-
-
-def node_options(options: argparse.Namespace) -> int:
-    """Print what keeps NNI's web page on this machine; the exit code."""
-    from tuun_da.engines.loopback import loopback_node_options
-
-    print(loopback_node_options(os.environ.get("NODE_OPTIONS", "")))
-    return 0

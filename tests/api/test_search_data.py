@@ -6,7 +6,7 @@ import functools
 
 import pytest
 
-from tuun_da.engines.search_data import data_spec, model_name, refuse_unknown
+from tuun_da.api.search_data import data_spec, model_name, refuse_unknown
 from tuun_da.errors import ConfigError
 from tuun_da.training.models.child_cnn import ChildCNN
 from tuun_da.training.models.names import maker_named

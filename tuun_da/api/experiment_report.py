@@ -1,19 +1,16 @@
-"""``tuun-da report | trials``: what an experiment came to, to read and to compute with."""
+"""The report of an experiment, gathered from its journal and from what lies beside it."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
 import platform
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuun_da.commands.common import check_output, confirmation_path
-from tuun_da.commands.experiments import _find_journal
+from tuun_da.engines.experiment_files import confirmation_path
 from tuun_da.errors import ConfigError, ExperimentError, TuunDaError
 
 if TYPE_CHECKING:
@@ -21,81 +18,10 @@ if TYPE_CHECKING:
     from tuun_da.report.report_data import Pictures, Report
     from tuun_da.search.history import JournalContent
 
-SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".json": "json"}
-TRIALS_SUFFIXES = {".csv": "csv", ".json": "json"}
 POLICY_NAME = "best_policy.json"  # as tuun-da search and tuun-da best write it
 NO_IMAGES = "none"
 DOWNLOADED = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python", "svhn": "train_32x32.mat"}
 """The data sets that would be downloaded, and what is there of them if they have been."""
-
-
-def report(options: argparse.Namespace) -> int:
-    """Write the report of a running, stopped or ended experiment; the exit code."""
-    from tuun_da.data_files import write_atomically
-
-    check_output(options.output)
-    output = Path(options.output).resolve()
-    form = _format(options.format, output, SUFFIXES, "html")
-    if output.exists() and not _is_report(output):
-        raise ConfigError(f"--output is there already, and this command did not write it: {options.output!r}")
-    made = experiment_report(
-        find_experiment(options.experiment),
-        named=options.experiment,
-        confirmation=options.confirmation,
-        images=options.images,
-        data_dir=options.data_dir,
-        cost_per_hour=options.cost_per_hour,
-        paths=options.paths,
-        beside=(output.parent,),
-        with_pictures=form == "html",
-    )
-    write_atomically(output, report_text(made, form))
-    if form == "html" and made.record is not None and not made.pictures.rows:
-        print(made.pictures.why_none)
-    print(f"Written to {output}")
-    return 0
-
-
-def trials(options: argparse.Namespace) -> int:
-    """Print or write the trials of an experiment; the exit code."""
-    from tuun_da.data_files import write_atomically
-    from tuun_da.report.trials_table import is_trials_file, trials_csv, trials_json, trials_table
-    from tuun_da.search.history import read_journal
-
-    output = None
-    if options.output is not None:
-        check_output(options.output)
-        output = Path(options.output).resolve()
-        if output.exists() and output.stat().st_size and not is_trials_file(_beginning(output)):
-            raise ConfigError(f"--output is there already, and this command did not write it: {options.output!r}")
-    form = _format(options.format, output, TRIALS_SUFFIXES, "table")
-    content = read_journal(find_experiment(options.experiment))
-    text = {"table": trials_table, "csv": trials_csv, "json": trials_json}[form](content)
-    if output is None:
-        sys.stdout.write(text)
-        return 0
-    write_atomically(output, text)
-    print(f"Written to {output}")
-    return 0
-
-
-def find_experiment(name: str) -> Path:
-    """The journal of an experiment: an NNI id, a folder, or the file itself. Raises ConfigError."""
-    inside = Path(name, "journal.jsonl")
-    return inside if inside.is_file() else _find_journal(name)
-
-
-def report_text(made: Report, form: str) -> str:
-    """The report as "html", "md" or "json"."""
-    if form == "json":
-        return json.dumps(made.to_dict(), indent=1) + "\n"
-    if form == "md":
-        from tuun_da.report.markdown_report import markdown_report
-
-        return markdown_report(made)
-    from tuun_da.report.html_report import html_report
-
-    return html_report(made)
 
 
 def experiment_report(
@@ -156,6 +82,19 @@ def experiment_report(
         hide=hide,
         known_key=KNOWN,
     )
+
+
+def report_text(made: Report, form: str) -> str:
+    """The report as "html", "md" or "json"."""
+    if form == "json":
+        return json.dumps(made.to_dict(), indent=1) + "\n"
+    if form == "md":
+        from tuun_da.report.markdown_report import markdown_report
+
+        return markdown_report(made)
+    from tuun_da.report.html_report import html_report
+
+    return html_report(made)
 
 
 def _as_it_is(value: Any) -> Any:
@@ -273,24 +212,3 @@ def _this_machine() -> dict[str, Any]:
         pass
     text = f"{name or platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
     return {"the report was written on (the trials did not say what they ran on)": text}
-
-
-def _format(asked: str | None, output: Path | None, suffixes: dict[str, str], otherwise: str) -> str:
-    """The format that was asked for, or that the file's ending tells."""
-    if asked is not None:
-        return asked
-    return otherwise if output is None else suffixes.get(output.suffix.lower(), otherwise)
-
-
-def _beginning(path: Path) -> str:
-    with open(path, "rb") as file:
-        return file.read(4096).decode("utf-8", errors="replace")
-
-
-def _is_report(path: Path) -> bool:
-    """Whether the file is a report, or empty."""
-    from tuun_da.report.report_data import FORMAT
-
-    begin = _beginning(path)
-    marks = (f'<meta name="generator" content="{FORMAT}">', f"<!-- {FORMAT} -->", f'"format": "{FORMAT}"')
-    return not begin or any(mark in begin for mark in marks)

@@ -1,0 +1,47 @@
+"""``tuun-da export``: a policy as code of another library."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuun_da.commands.options import add_command, check_output
+from tuun_da.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tuun_da.commands.options import Subparsers
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Add this command to the command line."""
+    parser = add_command(
+        commands,
+        "export",
+        export,
+        "write a policy as a Python file for torchvision or albumentations that runs without tuun_da",
+        "tuun-da export best_policy.json --to torchvision -o augmentation.py",
+    )
+    parser.add_argument("policy", metavar="POLICY", help="a policy file")
+    parser.add_argument("--to", required=True, choices=("torchvision", "albumentations"), help="the library it is for")
+    parser.add_argument(
+        "-o", "--output", default="augmentation.py", metavar="FILE", help="Python file (default: %(default)s)"
+    )
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write a policy as a Python file for another library; the exit code."""
+    from tuun_da.augment.export import is_exported_file, policy_code
+    from tuun_da.data_files import write_atomically
+    from tuun_da.policy_format import PolicyRecord
+
+    record = PolicyRecord.load(options.policy)
+    check_output(options.output)
+    output = Path(options.output).resolve()
+    if output.exists() and not is_exported_file(output):
+        raise ConfigError(f"--output is there already, and this command did not write it: {options.output!r}")
+    write_atomically(output, policy_code(record, options.to))
+    if record.per == "batch":
+        print("This policy draws one sub-policy for each mini-batch; the file draws one for each image.")
+    print(f"Written to {output}")
+    return 0
