@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tuun_da import __version__
-from tuun_da.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISTAKE, main
 from tuun_da.cli import COMMANDS as MODULES
+from tuun_da.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISTAKE, main
 from tuun_da.engines.loopback import loopback_node_options
 from tuun_da.errors import PolicyError
 from tuun_da.operations import DEEPAUGMENT_TYPES, PUBLISHED_TYPES, Operation, SubPolicy

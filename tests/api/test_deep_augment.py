@@ -10,8 +10,8 @@ import torch
 from sklearn.datasets import load_digits
 
 import tuun_da
-from tuun_da.augment.policy import Policy
 from tuun_da.api.deep_augment import DeepAugment, DeepAugmentConfig
+from tuun_da.augment.policy import Policy
 from tuun_da.errors import ConfigError, DataError, ExperimentError
 from tuun_da.operations import DEEPAUGMENT_TYPES
 from tuun_da.policy_format import PolicyRecord

@@ -11,8 +11,8 @@ import shlex
 import torch
 from made_journals import made_journal
 
-from tuun_da.cli import main
 from tuun_da.api.experiment_report import experiment_report
+from tuun_da.cli import main
 from tuun_da.engines.nni_config import read_config
 from tuun_da.report.usage import policy_command, rerun_config, trial_command, usage_snippets
 from tuun_da.training.options import (

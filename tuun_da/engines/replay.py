@@ -21,10 +21,12 @@ def optimizer_from_journal(content: JournalContent, space: SearchSpace | None = 
     space = space or SearchSpace.from_nni(content.space)
     known = optimizer_arguments(content.settings.get(KNOWN, {}), space)
     optimizer = Optimizer(space, **settings, **known)
+    running = content.running
     for event in content.events:
         if event.trial is None:
-            with contextlib.suppress(SearchSpaceError):  # asked for when the space was another
-                optimizer.restore_running(event.id, event.parameters)
+            if event.id in running:
+                with contextlib.suppress(SearchSpaceError):  # asked for when the space was another
+                    optimizer.restore_running(event.id, event.parameters)
         else:
             tell_trial(optimizer, event.trial, maximize=content.maximize)
     optimizer.restore(asked=content.n_asked)

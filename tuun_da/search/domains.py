@@ -114,6 +114,9 @@ class Continuous:
         return self.prior.quantile(codes)
 
     def encode(self, value: Any) -> float:
+        if isinstance(self.prior, Uniform) and not self.prior.log:  # as below, without arrays: thousands a journal
+            low, high = self.prior.low, self.prior.high
+            return min(max((min(max(float(value), low), high) - low) / (high - low), 0.0), 1.0)
         return float(self.snap(self.prior.share(np.float64(value))))
 
     def wanted(self, value: Any) -> str | None:
@@ -298,19 +301,19 @@ class Choice:
         return copy.deepcopy(self.options[min(max(round(code), 0), len(self.options) - 1)])
 
     def encode(self, value: Any) -> float:
-        return float(self.keys.index(canonical(value)))
+        return float(self._places[canonical(value)])
 
     def wanted(self, value: Any) -> str | None:
         try:
-            known = canonical(value) in self.keys
+            known = canonical(value) in self._places
         except ValueError:
             known = False
         return None if known else f"be one of {', '.join(map(repr, self.options))}"
 
     @cached_property
-    def keys(self) -> tuple[str, ...]:
-        """The options in canonical form."""
-        return tuple(canonical(option) for option in self.options)
+    def _places(self) -> dict[str, int]:
+        """The places of the options, by their canonical forms."""
+        return {canonical(option): place for place, option in enumerate(self.options)}
 
 
 Domain = Continuous | Quantized | Integers | Choice

@@ -29,6 +29,7 @@ from tuun_da.search.domains import Floats, finite_number
 from tuun_da.search.initial_design import latin_hypercube
 from tuun_da.search.knowledge import Knowledge
 from tuun_da.search.maximize import draw_new_point
+from tuun_da.search.model_size import seen_by_model
 from tuun_da.search.outcomes import drawn_in
 from tuun_da.search.setting_keys import setting_keys
 from tuun_da.search.space import SearchSpace
@@ -39,6 +40,7 @@ from tuun_da.search.transfer import EarlierExperiment, trends_of
 RANDOM = "random"
 RECOMMENDS_FOR_RANDOM = "gp"
 MOST_INITIAL = 10_000  # the whole design is made for each of its points
+MOST_STOPPED, MOST_FAILED = 500, 500  # that the model sees; of the finished ones, see model_size.py
 LARGEST_VALUE = 2.0**500  # larger ones are scaled down for the model, where their differences would be infinite
 
 # Streams of chance; each draw comes from (seed, stream, number within the stream), never from what was drawn before.
@@ -210,11 +212,13 @@ class Optimizer:
         if not self._observations:
             raise TuunDaError("a recommendation needs at least one finished trial, got none")
         points, values = self._data()
+        seen = seen_by_model(values)
+        points, values = points[seen], values[seen]
         means = posterior_mean(
             self._surrogate.fit(points, drawn_in(values)(values), self._generator(_RECOMMEND, 0)), points
         )
         best = max(range(len(means)), key=lambda i: (means[i], values[i]))
-        return copy.deepcopy(dict(self._observations[best].params))
+        return copy.deepcopy(dict(self._observations[seen[best]].params))
 
     def _suggest(self) -> Floats:
         rng = self._generator(_ASK, self._asked)
@@ -302,15 +306,20 @@ class Optimizer:
         return max(math.frexp(float(np.max(np.abs(values))) / LARGEST_VALUE)[1], 0)
 
     def _trials(self, running: list[Floats]) -> Trials:
+        """What the model is to see: of very many, some (model_size.py)."""
         points, values = self._data()
         width = len(self.space.columns)
-        stopped = list(self._stopped.values())
+        stopped = np.array([point for point, _ in self._stopped.values()]).reshape(-1, width)
+        reached = np.array([value for _, value in self._stopped.values()], dtype=np.float64)
+        reached = np.ldexp(reached, -self._exponent())
+        failed = np.array(list(self._failed.values())).reshape(-1, width)
+        finished, of_stopped = seen_by_model(values), seen_by_model(reached, MOST_STOPPED)
         return Trials(
-            points=points,
-            values=values,
-            stopped=np.array([point for point, _ in stopped]).reshape(-1, width),
-            stopped_values=np.ldexp(np.array([value for _, value in stopped], dtype=np.float64), -self._exponent()),
-            failed=np.array(list(self._failed.values())).reshape(-1, width),
+            points=points[finished],
+            values=values[finished],
+            stopped=stopped[of_stopped],
+            stopped_values=reached[of_stopped],
+            failed=failed[-MOST_FAILED:],
             running=np.array(running).reshape(-1, width),
         )
 
