@@ -24,7 +24,10 @@ from tuun_da.search.history import Journal, Trial, TrialState
 from tuun_da.starter import starter_files
 
 REPOSITORY = Path(__file__).parents[1]
-COMMANDS = ("search", "best", "report", "trials", "confirm", "probe", "space", "init", "node-options", "export", "show")
+COMMANDS = (
+    "search", "best", "report", "trials", "confirm", "check", "probe", "space", "init", "node-options", "export",
+    "show",
+)  # fmt: skip
 UNIT = {"_type": "uniform", "_value": [0, 1]}
 SPACE = {"operation1_1": {"_type": "choice", "_value": ["rotate"]}, "prob1_1": UNIT, "magnitude1_1": UNIT}
 SETTINGS = {"optimize_mode": "maximize", "surrogate": "random", "acquisition": "logei", "n_initial": 2, "seed": 0}

@@ -9,14 +9,27 @@ import threading
 from collections.abc import Sequence
 
 from tuun_da import __version__
-from tuun_da.commands import best, confirm, export, init, node_options, probe, report, search, show, space, trials
+from tuun_da.commands import (
+    best,
+    check,
+    confirm,
+    export,
+    init,
+    node_options,
+    probe,
+    report,
+    search,
+    show,
+    space,
+    trials,
+)
 from tuun_da.commands.options import EXIT_INTERRUPTED
 from tuun_da.errors import ExperimentError, TuunDaError
 
 EXIT_MISTAKE = 2
 EXIT_FAILED = 1
 
-COMMANDS = (search, best, report, trials, confirm, probe, space, export, show, init, node_options)
+COMMANDS = (search, best, report, trials, confirm, check, probe, space, export, show, init, node_options)
 """Their modules, in the order of the help."""
 
 

@@ -6,37 +6,10 @@ import functools
 
 import pytest
 
-from tuun_da.api.search_data import data_spec, model_name, refuse_unknown
+from tuun_da.api.search_data import model_name, refuse_unknown
 from tuun_da.errors import ConfigError
 from tuun_da.training.models.child_cnn import ChildCNN
 from tuun_da.training.models.names import maker_named
-
-
-def test_a_folder_or_file_is_found_by_its_path_and_named_in_full(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "images" / "cats").mkdir(parents=True)
-    (tmp_path / "x.npz").touch()
-    (tmp_path / "digits").mkdir()
-    for given in ("images", "./images/", tmp_path / "images", "folder:images"):
-        assert data_spec(given) == f"folder:{tmp_path / 'images'}"
-    for given in ("x.npz", "npz:x.npz", tmp_path / "x.npz"):
-        assert data_spec(given) == f"npz:{tmp_path / 'x.npz'}"
-    assert data_spec("digits") == "digits"
-    assert data_spec("./digits") == f"folder:{tmp_path / 'digits'}"
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        ("digit", "data must be one of digits, .*got 'digit'"),
-        ("/no/such/folder", "folder:PATH or npz:PATH; got '/no/such/folder'"),
-        (b"digits", "got bytes"),
-        (3, "a pair of arrays .images, labels.; got int"),
-    ],
-)
-def test_data_that_are_none_are_refused(data, message):
-    with pytest.raises(ConfigError, match=message):
-        data_spec(data)
 
 
 def test_a_class_is_named_so_that_the_name_finds_it():

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tuun_da.api.python_search import AUTO, Place, search_in_python
-from tuun_da.api.search_data import data_spec, model_name, refuse_unknown
+from tuun_da.api.search_data import model_name, refuse_unknown
 from tuun_da.api.search_result import SearchResult
 from tuun_da.engines.known import check_known, read_known
 from tuun_da.engines.local_trial import TrialPlan
@@ -18,6 +18,7 @@ from tuun_da.search.history import JournalContent, Trial
 from tuun_da.search.policy_space import find_policy as layout_of_policy
 from tuun_da.search.space import SearchSpace
 from tuun_da.space_file import policy_space, read_space
+from tuun_da.training.data_spec import data_spec
 from tuun_da.training.options import DATA_NAMES, TRAIN_NAMES, TRIAL_NAMES
 from tuun_da.training.schedule import TrainConfig
 from tuun_da.training.settings import DataConfig, TrialConfig

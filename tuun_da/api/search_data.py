@@ -1,38 +1,12 @@
-"""What a user hands over in Python, as the settings that a search has: images, a network, keywords."""
+"""What a user hands over in Python, as the settings that a search has: a network, keywords."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
-import os
 from collections.abc import Collection, Iterable
-from pathlib import Path
 
 from tuun_da.errors import ConfigError
-from tuun_da.training.settings import NAMED_DATA_SETS, PATH_KINDS, check_spec
-
-
-def data_spec(data: object) -> str:
-    """``data`` as DataConfig names it: a data set, folder:PATH, npz:PATH, or the path of a folder or npz file.
-
-    Paths become absolute, because a policy file keeps them. Raises ConfigError.
-    """
-    if not isinstance(data, str | os.PathLike):
-        raise ConfigError(
-            "data must be a folder of images, the name of a data set, or a pair of arrays (images, labels); "
-            f"got {type(data).__name__}"
-        )
-    text = os.fspath(data)
-    if not isinstance(text, str):
-        raise ConfigError(f"data must be text, got {text!r}")
-    kind, colon, path = text.partition(":")
-    if not (colon and kind in PATH_KINDS):
-        is_named = isinstance(data, str) and text in NAMED_DATA_SETS  # a folder of that name is ./digits
-        kind, path = ("folder" if Path(text).is_dir() else "npz" if text.endswith(".npz") else ""), text
-        if is_named or not kind:
-            check_spec(text)
-            return text
-    return f"{kind}:{Path(path).expanduser().resolve()}"
 
 
 def model_name(model: object) -> str:

@@ -34,6 +34,8 @@ def checked_arrays(images: object, labels: object) -> tuple[Images, Labels]:
             f"labels must be one whole number for each image, got the shape {classes.shape}; of one-hot labels, "
             "labels.argmax(axis=1) are the numbers"
         )
+    if not np.issubdtype(classes.dtype, np.integer):
+        raise DataError(f"labels must be whole numbers, one for each image, got {_what_labels_are(classes)}")
     classes = checked_labels(classes, len(pixels), "labels")
     different = np.unique(classes)
     if len(different) < 2:
@@ -73,18 +75,39 @@ def _array(value: object, name: str) -> npt.NDArray[Any]:
         array = np.asarray(value)
     except Exception as error:  # lists of different lengths, a tensor on a GPU: each library has its own errors
         raise DataError(f"{name} must be an array, got {type(value).__name__} ({error})") from None
-    if array.dtype == object or array.ndim == 0:
-        raise DataError(f"{name} must be an array of numbers, got {type(value).__name__} of the shape {array.shape}")
+    if array.ndim == 0:
+        raise DataError(f"{name} must be an array of numbers, got {type(value).__name__}")
+    if array.dtype == object:
+        kinds = sorted({type(one).__name__ for one in array.flat})
+        raise DataError(f"{name} must be an array of numbers, got an array of {', '.join(kinds[:5])}")
     return array
+
+
+def _what_labels_are(labels: npt.NDArray[Any]) -> str:
+    """The labels' type, what is wrong with their values, and the way to whole numbers where one is certain."""
+    if np.issubdtype(labels.dtype, np.str_) or np.issubdtype(labels.dtype, np.bytes_):
+        return f"texts such as {str(labels.flat[0])!r}; np.unique(labels, return_inverse=True)[1] are numbers for them"
+    if np.issubdtype(labels.dtype, np.bool_):
+        return "true and false; labels.astype(int) are numbers for them"
+    if not np.issubdtype(labels.dtype, np.floating) or not labels.size:
+        return str(labels.dtype)
+    strange = labels[~np.isfinite(labels) | (labels != np.round(labels))]
+    if len(strange):
+        return f"{labels.dtype} with {len(strange)} that are no whole numbers, the first is {strange[0]:g}"
+    return f"{labels.dtype}; labels.astype(int) are the numbers"
 
 
 def _how_to_convert(images: npt.NDArray[Any]) -> str:
     """What the values look like, and the way to uint8 if one is certain, to be put behind "got float32"."""
+    if np.issubdtype(images.dtype, np.bool_):
+        return "; images.astype('uint8') * 255 are the pixels, if true is white"
     if not (np.issubdtype(images.dtype, np.number) and images.size) or np.issubdtype(images.dtype, np.complexfloating):
         return ""
+    is_float = np.issubdtype(images.dtype, np.floating)
+    if is_float and not (finite := np.isfinite(images)).all():
+        return f", and {int((~finite).sum())} of its {images.size} values are NaN or infinite; mend these first"
     low, high = float(images.min()), float(images.max())
     found = f" from {low:g} to {high:g}"
-    is_float = np.issubdtype(images.dtype, np.floating)
     if is_float and low >= 0 and high <= 1:
         return f"{found}; (images * 255).round().astype('uint8') are the pixels, if 1 is white"
     if low >= 0 and high <= 255:
@@ -92,4 +115,4 @@ def _how_to_convert(images: npt.NDArray[Any]) -> str:
         return f"{found}; {rounded}.astype('uint8') are the pixels"
     if is_float and low < 0:
         return f"{found}, which looks normalized; hand over the images as they were before that"
-    return found
+    return f"{found}; bring them to the range from 0 to 255 first"

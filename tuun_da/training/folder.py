@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tuun_da.errors import DataError
-from tuun_da.training.decoded_cache import decoded_images
+from tuun_da.training.decoded_cache import Decoded, decoded_images
 from tuun_da.training.image_files import IMAGE_SUFFIXES
 from tuun_da.training.settings import DataConfig
 from tuun_da.training.sources import LabelledImages, Source
@@ -33,10 +33,53 @@ DETECTION_PAIRS = (frozenset({"images", "labels"}), frozenset({"images", "masks"
 
 @dataclass(frozen=True)
 class Listing:
-    """The image files of one split: paths, and the class of each as a name."""
+    """The image files of one split: paths, and the class of each as a name; and of each class folder without an image
+    what there is to say."""
 
     paths: list[Path]
     class_of: list[str]
+    empty: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ListedFolder:
+    """The image files of a data folder by split (train, validation, test), and what was left out of it."""
+
+    root: Path
+    listings: dict[str, Listing]
+    ignored: list[Path]
+
+    @property
+    def paths(self) -> list[Path]:
+        """Of all splits, one after the other."""
+        return [path for listing in self.listings.values() for path in listing.paths]
+
+    @property
+    def class_names(self) -> list[str]:
+        """Of all splits, in order."""
+        return sorted({name for listing in self.listings.values() for name in (*listing.class_of, *listing.empty)})
+
+    def problems(self) -> Iterator[str]:
+        """What keeps it from being a data set, in words: a class without an image, a class that a split lacks, and one
+        folder that holds the folders of the classes."""
+        for listing in self.listings.values():
+            yield from listing.empty.values()
+        if len(self.class_names) == 1 and (inner := folder_of_classes(self.listings["train"].paths)) is not None:
+            inside = sorted({path.relative_to(inner).parts[0] for path in self.listings["train"].paths})
+            yield (
+                f"data folder {self.root} holds one folder for all images, so that they are of one class, "
+                f"{self.class_names[0]}; did you mean folder:{inner}, which holds {', '.join(inside[:3])}?"
+            )
+        class_names = set(self.listings["train"].class_of)
+        for split, listing in self.listings.items():
+            differing = class_names ^ set(listing.class_of)
+            for empty in (self.listings["train"].empty, listing.empty):  # which have been named
+                differing -= set(empty)
+            if differing:
+                yield (
+                    f"data folder {self.root}: train and {split} must have the same classes; they differ in "
+                    f"{', '.join(sorted(differing))}"
+                )
 
 
 def load_folder(config: DataConfig) -> Source:
@@ -47,6 +90,30 @@ def load_folder(config: DataConfig) -> Source:
     out it is a DataError, for a class would be missing.
     """
     root = config.path
+    found = listed_folder(root)
+    for problem in found.problems():
+        raise DataError(problem)
+    if found.ignored:
+        logger.warning("%s: left out %d files, the first is %s", root, len(found.ignored), found.ignored[0])
+    # all splits at once: they must agree in size and in the number of channels
+    decoded = decoded_images(
+        root, found.paths, image_size=config.image_size, cache_folder=config.cache_folder,
+        skip_broken=config.skip_broken,
+    )  # fmt: skip
+    if decoded.broken:
+        logger.warning("%s: left out %d broken images; %s", root, len(decoded.broken), decoded.broken[0].message)
+    return folder_source(config, found, decoded)
+
+
+def folder_of_classes(paths: list[Path]) -> Path | None:
+    """The folder that holds at least two folders with all of the ``paths`` in them; None where there is none."""
+    folders = {path.parent for path in paths}
+    common = Path(os.path.commonpath(folders)) if folders else None
+    return common if len(folders) > 1 and common not in folders else None
+
+
+def listed_folder(root: Path) -> ListedFolder:
+    """The image files in the folder ``root``. Raises DataError where it is not laid out as a data set."""
     if not root.is_dir():
         raise DataError(f"data folder {root} {'is not a folder' if root.exists() else 'does not exist'}")
     walker = Walker(root)
@@ -57,26 +124,14 @@ def load_folder(config: DataConfig) -> Source:
         listings = {split: walker.listing(folder) for split, folder in split_folders.items()}
     else:
         listings = {"train": walker.listing(root)}
-    class_names = sorted(set(listings["train"].class_of))
-    for split, listing in listings.items():
-        if sorted(set(listing.class_of)) != class_names:
-            difference = ", ".join(sorted(set(listing.class_of) ^ set(class_names)))
-            raise DataError(
-                f"data folder {root}: train and {split} must have the same classes; they differ in {difference}"
-            )
-    if walker.ignored:
-        logger.warning("%s: left out %d files, the first is %s", root, len(walker.ignored), walker.ignored[0])
+    return ListedFolder(root, listings, walker.ignored)
 
-    # all splits at once: they must agree in size and in the number of channels
-    paths = [path for listing in listings.values() for path in listing.paths]
-    decoded = decoded_images(
-        root, paths, image_size=config.image_size, cache_folder=config.cache_folder, skip_broken=config.skip_broken
-    )
-    broken = decoded.broken
-    if broken:
-        logger.warning("%s: left out %d broken images; %s", root, len(broken), broken[0].message)
+
+def folder_source(config: DataConfig, found: ListedFolder, decoded: Decoded) -> Source:
+    """The data set of the files ``found``, whose images are ``decoded``. Raises DataError for a class without any."""
+    root, paths, listings, class_names = found.root, found.paths, found.listings, found.class_names
     good = np.ones(len(paths), dtype=bool)
-    good[[one.number for one in broken]] = False
+    good[[one.number for one in decoded.broken]] = False
     numbers = {name: number for number, name in enumerate(class_names)}
     labels = np.array([numbers[name] for listing in listings.values() for name in listing.class_of], dtype=np.int64)
     split_of = np.array([split for split, listing in listings.items() for _ in listing.paths])
@@ -93,8 +148,8 @@ def load_folder(config: DataConfig) -> Source:
         train=parts["train"],
         validation=parts.get("validation"),
         test=parts.get("test"),
-        skipped=tuple(str(paths[one.number]) for one in broken),
-        ignored_files=len(walker.ignored),
+        skipped=tuple(str(paths[one.number]) for one in decoded.broken),
+        ignored_files=len(found.ignored),
     )
 
 
@@ -177,8 +232,8 @@ class Walker:
             )
 
     def listing(self, folder: Path) -> Listing:
-        """The images in the class folders of ``folder``; each must have one at least, and lie in the root."""
-        listing = Listing([], [])
+        """The images in the class folders of ``folder``, which must lie in the root."""
+        listing = Listing([], [], {})
         self.refuse_outward(self.outward_folders(folder))
         classes = self.folders(folder)
         if not classes:
@@ -195,7 +250,8 @@ class Walker:
             if len(listing.paths) == before:
                 links = sum(path.is_relative_to(class_folder) for path in self.outward)
                 but = f", but {links} links that lead out of the data folder and are left out" if links else ""
-                raise DataError(f"data folder {class_folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}){but}")
+                wanted = ", ".join(sorted(IMAGE_SUFFIXES))
+                listing.empty[class_folder.name] = f"data folder {class_folder} holds no image ({wanted}){but}"
             listing.class_of.extend([class_folder.name] * (len(listing.paths) - before))
         return listing
 

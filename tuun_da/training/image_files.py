@@ -6,9 +6,11 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -26,6 +28,8 @@ MAX_THREADS = 8
 FILES_AT_ONCE = 16  # to a thread: one by one, handing them over takes as long as decoding small ones
 QUIET_SECONDS = 2.0
 
+T = TypeVar("T")
+
 
 def read_image(path: Path, size: int | None) -> Pixels:
     """The image file at ``path`` as (h, w) if it is grey, else (h, w, 3), turned as its EXIF orientation says.
@@ -40,7 +44,7 @@ def read_image(path: Path, size: int | None) -> Pixels:
             limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and file.width * file.height > limit:  # Pillow itself only warns up to twice that
                 raise ValueError(f"it has {file.width}x{file.height} pixels, more than Pillow's limit of {limit}")
-            white, negative, grey = _white(file), _is_negative(file), _is_grey_with_alpha(file)
+            white, negative, grey = _white(file), _is_negative(file), is_grey_with_alpha(file)
             image = _as_grey_or_rgb(ImageOps.exif_transpose(file), white)
             if negative:
                 image = ImageOps.invert(image)
@@ -90,19 +94,24 @@ def _is_negative(file: Image.Image) -> bool:
     return isinstance(file, TiffImageFile) and file.mode.startswith("I") and file.tag_v2.get(PHOTOMETRIC) == 0
 
 
-def _is_grey_with_alpha(file: Image.Image) -> bool:
+def is_grey_with_alpha(file: Image.Image) -> bool:
     """Whether the file is grey with an alpha channel of 16 bits, which Pillow opens as colours."""
     return isinstance(file, PngImageFile) and any("LA;16B" in str(tile) for tile in file.tile)
 
 
 def read_images(paths: Sequence[Path], size: int | None) -> Iterator[Pixels | DataError]:
     """The image, or what is wrong with it, of each of ``paths`` in their order; read in parallel, a little ahead."""
+    return read_in_parallel(partial(_read_or_error, size=size), paths)
+
+
+def read_in_parallel(read: Callable[[Path], T], paths: Sequence[Path]) -> Iterator[T]:
+    """What ``read`` makes of each of ``paths``, in their order; by threads, a little ahead."""
     threads = min(MAX_THREADS, len(os.sched_getaffinity(0)))
     pool = ThreadPoolExecutor(threads)  # Pillow decodes outside the interpreter lock
-    waiting: deque[Future[list[Pixels | DataError]]] = deque()
+    waiting: deque[Future[list[T]]] = deque()
     try:
         for start in range(0, len(paths), FILES_AT_ONCE):
-            waiting.append(pool.submit(_read_or_errors, paths[start : start + FILES_AT_ONCE], size))
+            waiting.append(pool.submit(_read_each, read, paths[start : start + FILES_AT_ONCE]))
             if len(waiting) > 2 * threads:  # else what is read faster than it is taken would fill the memory
                 yield from waiting.popleft().result()
         while waiting:
@@ -111,14 +120,15 @@ def read_images(paths: Sequence[Path], size: int | None) -> Iterator[Pixels | Da
         pool.shutdown(cancel_futures=True)
 
 
-def _read_or_errors(paths: Sequence[Path], size: int | None) -> list[Pixels | DataError]:
-    outcomes: list[Pixels | DataError] = []
-    for path in paths:
-        try:
-            outcomes.append(read_image(path, size))
-        except DataError as error:
-            outcomes.append(error)
-    return outcomes
+def _read_each(read: Callable[[Path], T], paths: Sequence[Path]) -> list[T]:
+    return [read(path) for path in paths]
+
+
+def _read_or_error(path: Path, size: int | None) -> Pixels | DataError:
+    try:
+        return read_image(path, size)
+    except DataError as error:
+        return error
 
 
 def with_progress(items: Iterable[Pixels | DataError], total: int) -> Iterator[Pixels | DataError]:

@@ -40,13 +40,17 @@ Labels = npt.NDArray[Any]
 
 
 def load_npz(config: DataConfig) -> Source:
-    """The data set in the file ``config.path``. Raises DataError.
+    """The data set in the file ``config.path``. Raises DataError."""
+    return npz_source(config, labelled_arrays(config.path))
+
+
+def labelled_arrays(path: Path) -> dict[str, tuple[Pixels, Labels]]:
+    """The images (n, c, h, w) and labels (n,) of each split in the file at ``path``. Raises DataError.
 
     Images are uint8 (n, h, w), (n, h, w, c) or (n, c, h, w) with c = 1 or 3; labels are whole numbers (n,) or (n, 1),
     of which every different one is a class. Arrays of other names are left out with a warning; but one that is called
     images or labels, or x_... or y_..., is refused, for it may be a split whose name is not known here.
     """
-    path = config.path
     arrays = read_arrays(path)
     found: dict[str, tuple[Pixels, Labels]] = {}
     for split, pairs in ARRAY_NAMES.items():
@@ -62,11 +66,18 @@ def load_npz(config: DataConfig) -> Source:
                         )
                 images = checked_images(arrays[images_name], f"{images_name} of npz file {path}")
                 labels = checked_labels(arrays[labels_name], len(images), f"{labels_name} of npz file {path}")
-                found[split] = (resized_array(images, config.image_size), labels)
+                found[split] = (images, labels)
     if "train" not in found:
         wanted = ", or ".join(f"{images} and {labels}" for images, labels in ARRAY_NAMES["train"])
         raise DataError(f"npz file {path} must have the arrays {wanted}; it has {', '.join(sorted(arrays)) or 'none'}")
     check_unknown(path, arrays)
+    return found
+
+
+def npz_source(config: DataConfig, arrays: Mapping[str, tuple[Pixels, Labels]]) -> Source:
+    """The data set of the ``arrays`` of a file, brought to one size. Raises DataError where its splits do not agree."""
+    path = config.path
+    found = {split: (resized_array(images, config.image_size), labels) for split, (images, labels) in arrays.items()}
     shapes = {split: images.shape[1:] for split, (images, _) in found.items()}
     if len(set(shapes.values())) > 1:
         raise DataError(f"npz file {path}: images of all splits must have one shape (c, h, w), got {shapes}")

@@ -39,17 +39,16 @@ PROBE_DEFAULTS: Mapping[str, Any] = MappingProxyType(
 """Other defaults for a probe: a small network, and fewer passes over the images."""
 
 
-def add_training_options(parser: argparse.ArgumentParser, defaults: Mapping[str, Any] = MappingProxyType({})) -> None:
-    """Add the options to ``parser``, with other ``defaults`` where given, by the names of the settings.
-
-    ``device``, ``threads`` and ``trials_per_gpu`` are for ``training.device``.
-    """
+def add_data_options(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """Add the options that say which images are for what to ``parser``; ``required``: the data set must be named."""
     data = parser.add_argument_group("data")
+    named = f"data set: {', '.join(NAMED_DATA_SETS)}, folder:PATH or npz:PATH"
     data.add_argument(
         "--data",
-        default=DataConfig.data,
+        default=None if required else DataConfig.data,
+        required=required,
         metavar="NAME",
-        help=f"data set: {', '.join(NAMED_DATA_SETS)}, folder:PATH or npz:PATH (default: %(default)s)",
+        help=named if required else f"{named} (default: %(default)s)",
     )
     data.add_argument(
         "--image-size",
@@ -104,6 +103,13 @@ def add_training_options(parser: argparse.ArgumentParser, defaults: Mapping[str,
         help="leave image files out that cannot be read, and count them (default: stop at the first)",
     )
 
+
+def add_training_options(parser: argparse.ArgumentParser, defaults: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Add the options to ``parser``, with other ``defaults`` where given, by the names of the settings.
+
+    ``device``, ``threads`` and ``trials_per_gpu`` are for ``training.device``.
+    """
+    add_data_options(parser)
     training = parser.add_argument_group("training")
     training.add_argument(
         "--model",

@@ -118,7 +118,41 @@ class Splits:
         return f"{self.name}: {sizes} images of {self.num_classes} classes, {shape}"
 
 
+@dataclass(frozen=True, eq=False)
+class Division:
+    """Which images are in which split, before they are copied out; ``source`` is without what was left out."""
+
+    source: Source
+    train: LabelledImages
+    validation: LabelledImages
+    test: LabelledImages
+
+
 def make_splits(source: Source, config: DataConfig) -> Splits:
+    """Divide ``source`` as ``config`` says, ready for training. Raises as ``divided`` does."""
+    division = divided(source, config)
+    source, train, validation, test = division.source, division.train, division.validation, division.test
+    height, width = train.images.shape[2:]
+    mean, std = pixel_statistics(train.pixel_sums, height * width)
+    in_memory = fits_into_memory(sum(part.images.nbytes for part in (train, validation, test)))
+    return Splits(
+        train_images=split_images(train, in_memory=in_memory),
+        train_labels=torch.from_numpy(train.labels),
+        validation_images=split_images(validation, in_memory=in_memory),
+        validation_labels=torch.from_numpy(validation.labels),
+        test_images=split_images(test, in_memory=in_memory),
+        test_labels=torch.from_numpy(test.labels),
+        class_names=source.class_names,
+        name=source.name,
+        mean=mean,
+        std=std,
+        skipped=source.skipped,
+        ignored_files=source.ignored_files,
+        duplicates_dropped=source.duplicates_dropped,
+    )
+
+
+def divided(source: Source, config: DataConfig) -> Division:
     """Divide ``source`` as ``config`` says. Raises DataError where there are not enough images for it.
 
     Every class is in every split, or it is a DataError: a class needs as many different images as there are splits to
@@ -170,24 +204,7 @@ def make_splits(source: Source, config: DataConfig) -> Splits:
             f"{source.name}: no image of class {named(source, absent)} is left to train on, because identical images "
             "are taken together or not at all; remove the copies, or choose another size of the splits"
         )
-
-    mean, std = pixel_statistics(train.pixel_sums, height * width)
-    in_memory = fits_into_memory(sum(part.images.nbytes for part in (train, validation, test)))
-    return Splits(
-        train_images=split_images(train, in_memory=in_memory),
-        train_labels=torch.from_numpy(train.labels),
-        validation_images=split_images(validation, in_memory=in_memory),
-        validation_labels=torch.from_numpy(validation.labels),
-        test_images=split_images(test, in_memory=in_memory),
-        test_labels=torch.from_numpy(test.labels),
-        class_names=source.class_names,
-        name=source.name,
-        mean=mean,
-        std=std,
-        skipped=source.skipped,
-        ignored_files=source.ignored_files,
-        duplicates_dropped=source.duplicates_dropped,
-    )
+    return Division(source, train, validation, test)
 
 
 def split_images(part: LabelledImages, *, in_memory: bool) -> Tensor | StoredImages:
