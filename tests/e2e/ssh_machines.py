@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -89,7 +88,8 @@ SetEnv TUUN_DA_TEST_MACHINE={name} HOME={home} OMP_NUM_THREADS=1 PIP_NO_INDEX=1
 Subsystem sftp internal-sftp
 """
             )
-            process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(config)], stderr=open(folder / f"{name}.log", "wb"))
+            with open(folder / f"{name}.log", "wb") as log:
+                process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(config)], stderr=log)
             machines.append(Machine(name, port, key, process))
         for machine in machines:
             _wait_until_it_answers(machine)

@@ -1,6 +1,7 @@
 """A trial that takes a moment: its score is a function of its parameters, so that a test can tell who ran what.
 
-QUICK_TRIAL in the environment, or the first argument, makes it misbehave, by the number that NNI gave the trial (0, 1, 2, ...).
+QUICK_TRIAL in the environment, or the first argument, makes it misbehave, by the number that NNI gave the trial
+(0, 1, 2, ...).
 """
 
 import json
