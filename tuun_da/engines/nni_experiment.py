@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import signal
 import sys
@@ -24,6 +25,7 @@ import psutil
 from tuun_da.engines.loopback import loopback_node_options
 from tuun_da.engines.nni_config import NniConfig
 from tuun_da.engines.nni_tuner import ERROR_NAME, JOURNAL_NAME
+from tuun_da.engines.remote_machines import RemoteMachines
 from tuun_da.engines.study import NO_RESULT
 from tuun_da.errors import ConfigError, ExperimentError, JournalError
 from tuun_da.search.history import JournalContent, TrialState, read_journal
@@ -58,6 +60,8 @@ class NniExperiment:
         self._manager = psutil.Process(experiment._proc.pid)
         self._tuner: psutil.Process | None = None
         self._descendants: set[psutil.Process] = set()  # tuner and trials, which outlive a killed manager
+        self._machines = RemoteMachines.of_config(config.content, self.folder)
+        self._n_replaced = 0  # trials that broke off with a machine, and are not of those asked for
 
     @property
     def folder(self) -> Path:
@@ -83,11 +87,13 @@ class NniExperiment:
         while True:
             status, jobs = self._ask_manager()
             self._look_at_processes()
+            if self._replace_lost_trials(jobs):
+                continue
             states = [job.status for job in jobs]
             journal = self.journal()
             ended = [trial.state for trial in journal.trials] if journal is not None else []
             progress = Progress(
-                n_finished=sum(state in FINISHED for state in states),
+                n_finished=sum(state in FINISHED for state in states) - self._n_replaced,
                 # a trial that NNI takes for a success may have reported no number, or nothing
                 n_failed=max(sum(state == "FAILED" for state in states), ended.count(TrialState.FAILED)),
                 n_running=sum(state == "RUNNING" for state in states),
@@ -98,7 +104,7 @@ class NniExperiment:
             if states != seen:
                 seen, changed = states, time.monotonic()
             idle_seconds = time.monotonic() - changed
-            n_unfinished = len(states) - progress.n_finished
+            n_unfinished = sum(state not in FINISHED for state in states)
             if status == "DONE" or (status in ("NO_MORE_TRIAL", "TUNER_NO_MORE_TRIAL") and n_unfinished == 0):
                 self._check_outcome(progress, jobs)
                 return progress
@@ -124,6 +130,26 @@ class NniExperiment:
         for process in (self._manager, *self._descendants):
             with contextlib.suppress(psutil.Error):
                 process.kill()  # psutil knows a process of the same number that began later
+
+    def _replace_lost_trials(self, jobs: list[Any]) -> bool:
+        """Have trials that broke off with a remote machine run anew; whether there were any. Raises ExperimentError."""
+        if self._machines is None:
+            return False
+        loss = self._machines.look({job.trialJobId: job.status for job in jobs})
+        for host in loss.hosts:
+            left = f"{self._machines.n_left} of {self._machines.n_machines} machines are left"
+            print(f"\nMachine {host} does not answer any more; {left}.", file=sys.stderr, flush=True)
+        if self._machines.n_left == 0:
+            raise ExperimentError(f"no machine answers any more.\n{self._manager_log()}")
+        if loss.hosts:
+            share = self._machines.n_left / self._machines.n_machines
+            self._experiment.update_trial_concurrency(max(1, math.floor(self._config.concurrency * share)))
+        if not loss.n_trials or self._config.max_trials is None:
+            return False
+        self._n_replaced += loss.n_trials
+        self._experiment.update_max_trial_number(self._config.max_trials + self._n_replaced)  # NNI counts them as run
+        print(f"\n{loss.n_trials} trials broke off with a machine; as many more are run.", file=sys.stderr, flush=True)
+        return True
 
     def _ask_manager(self) -> tuple[str, list[Any]]:
         """Status and trial jobs; patient, since a loaded machine makes the manager slow to answer."""

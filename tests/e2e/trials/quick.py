@@ -1,6 +1,7 @@
 """A trial that takes a moment: its score is a function of its parameters, so that a test can tell who ran what.
 
-QUICK_TRIAL in the environment makes it misbehave, by the number that NNI gave the trial (0, 1, 2, ...).
+QUICK_TRIAL in the environment, or the first argument, makes it misbehave, by the number that NNI gave the trial
+(0, 1, 2, ...).
 """
 
 import json
@@ -9,7 +10,8 @@ import signal
 import sys
 import time
 
-behaviour = json.loads(os.environ.get("QUICK_TRIAL", "{}"))
+# As an argument on machines that do not get our environment.
+behaviour = json.loads(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("QUICK_TRIAL", "{}"))
 number = int(os.environ["NNI_TRIAL_SEQ_ID"])
 # Trials that ask later than their successors get each other's parameters.
 time.sleep(behaviour.get("delay_even", 0) if number % 2 == 0 else 0)
