@@ -309,6 +309,8 @@ def test_what_init_wrote_is_a_configuration_that_search_takes(run, here):
     from tuun_da.engines.nni_config import read_config
 
     run("init")
+    (here / ".ssh").mkdir()
+    (here / ".ssh" / "id_ed25519").touch()
     for path in (here / "nni_configs").glob("*.yml"):
         path.write_text(path.read_text().replace("/path/to/images", str(here)))  # what a user fills in
         assert read_config(path).space

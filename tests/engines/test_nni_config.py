@@ -58,8 +58,16 @@ def with_a_folder_of_images(path, tmp_path):
     for name in ("nni_configs", "search_spaces", "trials"):
         shutil.copytree(REPOSITORY / name, tmp_path / "project" / name)
     copy = tmp_path / "project" / "nni_configs" / path.name
-    copy.write_text(copy.read_text().replace("folder:/path/to/images", f"folder:{tmp_path}"))
+    (tmp_path / "key").touch()
+    filled = {"folder:/path/to/images": f"folder:{tmp_path}", "~/.ssh/id_ed25519": str(tmp_path / "key")}
+    text = copy.read_text()
+    for template, value in filled.items():
+        text = text.replace(template, value)
+    copy.write_text(text)
     return copy
+
+
+REMOTE = {"platform": "remote", "machineList": [{"host": "a", "user": "me", "sshKeyFile": "key"}]}
 
 
 def tuner(**changes):
@@ -70,6 +78,27 @@ def tuner(**changes):
     ("changes", "key", "problem"),
     [
         ({"trialConcurrency": 0}, "trialConcurrency", "must be a whole number from 1 on; got 0"),
+        (
+            {"trainingService": REMOTE},
+            "nniManagerIp",
+            "is missing: the address under which the machines reach this one",
+        ),
+        ({"trainingService": {"platform": "remote"}}, "trainingService.machineList", "must list at least one machine"),
+        (
+            {"trainingService": REMOTE, "nniManagerIp": "10.0.0.1"},
+            "trainingService.machineList",
+            "there is no file key for sshKeyFile",
+        ),
+        (
+            {"trainingService": {"platform": "remote", "machineList": [{"host": "a"}]}, "nniManagerIp": "10.0.0.1"},
+            "trainingService.machineList",
+            "each machine needs host and user, got {'host': 'a'}",
+        ),
+        (
+            {"trainingService": REMOTE, "nniManagerIp": "10.0.0.1", "trialCommand": "python3 train.py --data digits"},
+            "trialCommand",
+            "must begin with the whole path of a Python on the machines, such as /home/me/venv/bin/python; got",
+        ),
         ({"trialConcurrency": "2"}, "trialConcurrency", "got '2'"),
         ({"trialConcurrency": True}, "trialConcurrency", "got True"),
         ({"trialConcurrency": None}, "trialConcurrency", "is missing"),
@@ -270,7 +299,7 @@ def test_what_the_tuner_knows_before_is_checked_before(write, arguments, problem
 def trial_options(command):
     """The options in a trial command, parsed as trials/train.py does. Ends the test for one that is not known."""
     python, script, *arguments = shlex.split(command)
-    assert (python, script) == ("python3", "train.py")
+    assert (python.rpartition("/")[2], script) in (("python3", "train.py"), ("python", "train.py"))
     parser = argparse.ArgumentParser()
     add_training_options(parser)
     add_trial_options(parser)
@@ -279,7 +308,7 @@ def trial_options(command):
 
 
 def test_there_is_a_configuration_for_every_data_set():
-    assert [path.stem for path in SHIPPED] == ["cifar10", "cifar100", "digits", "folder", "joint", "svhn"]
+    assert [path.stem for path in SHIPPED] == ["cifar10", "cifar100", "digits", "folder", "joint", "remote", "svhn"]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -295,7 +324,7 @@ class TestShipped:
         from nni.experiment import ExperimentConfig
 
         monkeypatch.chdir(tmp_path)
-        config = ExperimentConfig.load(str(path))
+        config = ExperimentConfig.load(str(with_a_folder_of_images(path, tmp_path)))
         config.validate()
         assert config.trial_concurrency >= 1
 
@@ -307,7 +336,7 @@ class TestShipped:
         assert options.policy == "search"
         middle = dict.fromkeys(others, 0.01)
         train, data = configs_from_options(options, middle)
-        assert data.kind == {"joint": "cifar10"}.get(path.stem, path.stem)
+        assert data.kind == {"joint": "cifar10", "remote": "folder"}.get(path.stem, path.stem)
         if data.kind in ("cifar10", "cifar100", "svhn"):  # the published protocol
             assert (train.model, train.epochs) == ("basenet_resnet18", 50)
         assert train.to_dict() | middle == train.to_dict()

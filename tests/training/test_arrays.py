@@ -31,7 +31,11 @@ def test_arrays_that_are_right_stay_as_they_are(images, labels):
         (IMAGES.astype(np.float32), LABELS, r"got float32 from 0 to 255; images.round\(\).astype\('uint8'\)"),
         (IMAGES.astype(np.int64), LABELS, r"got int64 from 0 to 255; images.astype\('uint8'\)"),
         ((IMAGES - 127.0) / 60, LABELS, "which looks normalized; hand over the images as they were before"),
-        (IMAGES.astype(np.int64) + 1000, LABELS, "uint8 from 0 to 255, got int64 from 1000 to 1255; bring them to the range from 0 to 255 first$"),
+        (
+            IMAGES.astype(np.int64) + 1000,
+            LABELS,
+            "uint8 from 0 to 255, got int64 from 1000 to 1255; bring them to the range from 0 to 255 first$",
+        ),
         (IMAGES > 3, LABELS, r"uint8 from 0 to 255, got bool; images.astype\('uint8'\) \* 255 are"),
         (IMAGES.transpose(0, 3, 1, 2), LABELS, r"channels last, \(n, h, w, 3\), got the shape \(12, 3, 8, 8\)"),
         (IMAGES[..., :2], LABELS, "images must have 1 or 3 channels"),

@@ -78,6 +78,12 @@ class NniConfig:
         return int(self.content["trialConcurrency"])
 
     @property
+    def manager_address(self) -> str | None:
+        """The address that trials on other machines are given; None where there are no other machines."""
+        is_remote = self.content["trainingService"].get("platform") == "remote"
+        return str(self.content["nniManagerIp"]) if is_remote else None
+
+    @property
     def working_directory(self) -> Path:
         """The folder in which NNI makes one for each experiment."""
         return _resolve(self.path, self.content.get("experimentWorkingDirectory", "~/nni-experiments"))
@@ -177,6 +183,8 @@ def _problems(path: Path, content: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(service, dict) and service.get("platform") not in PLATFORMS:
         wanted = ", ".join(PLATFORMS)
         yield f"{path}: trainingService.platform: must be one of {wanted}; got {service.get('platform')!r}"
+    if isinstance(service, dict) and service.get("platform") == "remote":
+        yield from _problems_of_remote(path, content, service)
     keys = {*content, *(service if isinstance(service, dict) else ())}
     if any(str(key).replace("_", "").lower() == "trialgpunumber" for key in keys):
         yield (
@@ -204,6 +212,32 @@ def _problems(path: Path, content: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"{path}: trialCommand: must be one simple command: of several, NNI would stop only the shell and leave "
             "the training running"
+        )
+
+
+def _problems_of_remote(path: Path, content: Mapping[str, Any], service: Mapping[str, Any]) -> Iterator[str]:
+    """What NNI would find only when the machines are asked, or never."""
+    machines = service.get("machineList")
+    if not isinstance(machines, list) or not machines:
+        yield f"{path}: trainingService.machineList: must list at least one machine (host, user); got {machines!r}"
+        machines = []
+    for machine in machines:
+        if not isinstance(machine, dict) or not all(_is_text(machine.get(key)) for key in ("host", "user")):
+            yield f"{path}: trainingService.machineList: each machine needs host and user, got {machine!r}"
+        elif machine.get("password") is None:
+            key = machine.get("sshKeyFile", "~/.ssh/id_rsa")
+            if not _resolve(path, key).is_file():
+                yield f"{path}: trainingService.machineList: {machine['host']}: there is no file {key} for sshKeyFile"
+    if "nniManagerIp" not in content:
+        yield (
+            f"{path}: nniManagerIp: is missing: the address under which the machines reach this one; 127.0.0.1 if they "
+            "have an SSH tunnel"
+        )
+    command = str(content.get("trialCommand", "")).split()
+    if command and not command[0].startswith("/"):
+        yield (
+            f"{path}: trialCommand: must begin with the whole path of a Python on the machines, such as "
+            f"/home/me/venv/bin/python; got {command[0]!r}"
         )
 
 

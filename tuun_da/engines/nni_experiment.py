@@ -245,6 +245,12 @@ def running(config: NniConfig, *, port: int, listen_all: bool) -> Iterator[NniEx
         raise ConfigError(
             f"NNI cannot start a Python whose path has a blank in it: {sys.executable}; make the environment elsewhere"
         )
+    address = config.manager_address
+    if address is not None and not listen_all and not (address == "localhost" or address.startswith("127.")):
+        raise ConfigError(
+            f"{config.path}: nniManagerIp: is {address}, but NNI's server is kept on this machine, so that no other "
+            "machine reaches it; give each machine an SSH tunnel and say 127.0.0.1 (docs/remote.md), or --listen-all"
+        )
     logging.getLogger("nni").setLevel(logging.ERROR)
     try:
         ExperimentConfig.load(str(config.path)).validate()
