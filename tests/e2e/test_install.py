@@ -60,8 +60,11 @@ def test_sdist_and_wheel_carry_what_init_writes(distributions):
     assert len(expected) >= 10
     assert set(expected) <= in_wheel
     assert set(expected) <= in_sdist
-    assert "tuun_da/engines/loopback.cjs" in in_wheel
-    assert not any(name.startswith("tests/") for name in in_wheel)
+    assert {"tuun_da/engines/loopback.cjs", "tuun_da/search/gp.stan", "tuun_da/py.typed"} <= in_wheel
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in in_wheel)
+    tops = {name.partition("/")[0] for name in in_wheel}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"tuun_da"}
+    assert {"README.md", "LICENSE", "setup.cfg", "pyproject.toml"} <= in_sdist
 
 
 def test_wheel_init_and_nnictl_in_an_empty_folder(place: Workplace, fresh_environment):
