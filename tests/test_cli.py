@@ -24,7 +24,9 @@ from tuun_da.search.history import Journal, Trial, TrialState
 from tuun_da.starter import starter_files
 
 REPOSITORY = Path(__file__).parents[1]
-COMMANDS = ("search", "best", "report", "trials", "confirm", "probe", "space", "init", "node-options", "export", "show")
+COMMANDS = (
+    "search", "best", "report", "trials", "confirm", "train", "probe", "space", "init", "node-options", "export", "show"
+)  # fmt: skip
 UNIT = {"_type": "uniform", "_value": [0, 1]}
 SPACE = {"operation1_1": {"_type": "choice", "_value": ["rotate"]}, "prob1_1": UNIT, "magnitude1_1": UNIT}
 SETTINGS = {"optimize_mode": "maximize", "surrogate": "random", "acquisition": "logei", "n_initial": 2, "seed": 0}
@@ -70,6 +72,7 @@ def write_journal(path, *, space=SPACE, values=(0.25, 0.75, 0.5), state=TrialSta
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_an_example_that_it_takes(run, command, monkeypatch):
+    assert run("init")[0] == 0  # a file that --config names is read before the command runs
     code, output, _ = run(command, "--help")
     assert code == 0
     [example] = re.findall(r"^example:\s+(.*?)$", output, re.MULTILINE)
@@ -416,7 +419,7 @@ def test_space_writes_over_a_search_space_and_over_nothing_else(run, here):
     code, _, errors = run("space", "-o", "p.json")
     assert (code, errors) == (
         EXIT_MISTAKE,
-        "tuun-da space: --output is there already, and is no search space: 'p.json'\n",
+        "tuun-da space: --output is there already, and this command did not write it: 'p.json'\n",
     )
     assert (here / "p.json").read_bytes() == before
 
