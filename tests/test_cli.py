@@ -25,8 +25,8 @@ from tuun_da.starter import starter_files
 
 REPOSITORY = Path(__file__).parents[1]
 COMMANDS = (
-    "search", "best", "report", "trials", "confirm", "check", "probe", "space", "init", "node-options", "export",
-    "show",
+    "search", "best", "report", "trials", "confirm", "train", "check", "probe", "space", "init", "node-options",
+    "export", "show",
 )  # fmt: skip
 UNIT = {"_type": "uniform", "_value": [0, 1]}
 SPACE = {"operation1_1": {"_type": "choice", "_value": ["rotate"]}, "prob1_1": UNIT, "magnitude1_1": UNIT}
@@ -73,6 +73,7 @@ def write_journal(path, *, space=SPACE, values=(0.25, 0.75, 0.5), state=TrialSta
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_an_example_that_it_takes(run, command, monkeypatch):
+    assert run("init")[0] == 0  # a file that --config names is read before the command runs
     code, output, _ = run(command, "--help")
     assert code == 0
     [example] = re.findall(r"^example:\s+(.*?)$", output, re.MULTILINE)
@@ -149,7 +150,7 @@ def test_as_a_program_a_mistake_is_a_line_and_debug_shows_the_traceback(here):
         (("confirm", "policy.json", "-o", "missing/p.json"), "--output must be a file in a folder"),
         (("confirm", "policy.json", "--seeds", "0"), "n_seeds must be"),
         (("confirm", "policy.json", "--baselines", "nine"), "got 'nine'"),
-        (("probe", "--data", "nine"), "data must be one of digits,"),
+        (("probe", "--data", "nine"), "one of digits,"),
         (("probe", "--data", "folder:missing"), "missing"),
         (("probe", "--epochs", "0"), "epochs must be a whole number of at least 1, got 0"),
         (("probe", "--device", "gpu"), "device must be auto, cpu, cuda or cuda:N"),
@@ -421,7 +422,7 @@ def test_space_writes_over_a_search_space_and_over_nothing_else(run, here):
     code, _, errors = run("space", "-o", "p.json")
     assert (code, errors) == (
         EXIT_MISTAKE,
-        "tuun-da space: --output is there already, and is no search space: 'p.json'\n",
+        "tuun-da space: --output is there already, and this command did not write it: 'p.json'\n",
     )
     assert (here / "p.json").read_bytes() == before
 

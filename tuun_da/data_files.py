@@ -73,16 +73,17 @@ def write_text(path: str | os.PathLike[str], text: str, what: str, error_type: t
         raise error_type(f"{what} {path} cannot be written: {getattr(error, 'strerror', error)}") from None
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace the file at ``path`` by ``text``; a crash leaves the old file or the new one, never half of one.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace the file at ``path`` by ``content``; a crash leaves the old file or the new one, never half of one.
 
     Raises OSError, which names ``path``.
     """
+    raw = content.encode() if isinstance(content, str) else content
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(raw)
                 file.flush()
                 os.fsync(file.fileno())
             umask = os.umask(0)

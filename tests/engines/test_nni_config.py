@@ -201,7 +201,7 @@ def test_a_file_that_cannot_be_read(tmp_path, path):
         ("s.json", b"{", "is not json"),
         ("s.json", b"\xff\xfe", "is not json"),
         ("s.json", b"[" * 100_000, "is not json"),
-        ("s.yml", b"a: [", "is not yml"),
+        ("s.yml", b"a: [", "is not YAML"),
         ("s.json", b"[]", "must be a dict"),
         ("s.json", b'{"x": {"_type": "uniform", "_value": [1, 0]}}', "low < high"),
     ],

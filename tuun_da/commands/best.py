@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuun_da.commands.options import EXPERIMENT_HELP, add_command, check_output
+from tuun_da.commands.options import EXPERIMENT_HELP, add_command, check_output, check_replaceable, is_policy_file
 
 if TYPE_CHECKING:
     from tuun_da.commands.options import Subparsers
@@ -36,6 +36,7 @@ def best(options: argparse.Namespace) -> int:
 
     path = find_journal(options.experiment)
     check_output(options.output)
+    check_replaceable(options.output, is_policy_file)
     folder = path.parent.parent
     write_recommended(read_journal(path), folder.name if path.parent.name == "checkpoint" else None, options.output)
     return 0

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuun_da.commands.options import add_command, beginning_of, check_output, format_of
+from tuun_da.commands.options import add_command, add_config_option, beginning_of, check_output, format_of
 from tuun_da.errors import ConfigError
 from tuun_da.training.options import DATA_NAMES, add_data_options
 
@@ -39,6 +39,7 @@ def add_parser(commands: Subparsers) -> None:
         "--columns", type=int, default=8, metavar="N", help="images of each class in the picture (default: %(default)s)"
     )
     add_data_options(parser, required=True)
+    add_config_option(parser)
 
 
 def check(options: argparse.Namespace) -> int:

@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuun_da.commands.options import add_command, check_output
-from tuun_da.errors import ConfigError
+from tuun_da.commands.options import add_command, check_output, check_replaceable
 
 if TYPE_CHECKING:
     from tuun_da.commands.options import Subparsers
@@ -37,9 +36,8 @@ def export(options: argparse.Namespace) -> int:
 
     record = PolicyRecord.load(options.policy)
     check_output(options.output)
+    check_replaceable(options.output, is_exported_file)
     output = Path(options.output).resolve()
-    if output.exists() and not is_exported_file(output):
-        raise ConfigError(f"--output is there already, and this command did not write it: {options.output!r}")
     write_atomically(output, policy_code(record, options.to))
     if record.per == "batch":
         print("This policy draws one sub-policy for each mini-batch; the file draws one for each image.")

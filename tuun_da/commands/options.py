@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from tuun_da.errors import ConfigError
+from tuun_da.errors import ConfigError, TuunDaError
 
 if TYPE_CHECKING:
     Subparsers: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -50,6 +50,45 @@ def add_confirm_options(parser: argparse.ArgumentParser) -> None:
         "--model", metavar="NAME", help="another model than the search's; module:function must be named here"
     )
     group.add_argument("--data-dir", metavar="FOLDER", help="where downloaded data sets are, if not where they were")
+
+
+def add_config_option(parser: argparse.ArgumentParser) -> None:
+    """Let a file hold the options of ``parser``; ``settings_file`` reads it before the command is run."""
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="YAML file with options by their names, such as epochs: 30; what stands here on the command line wins, "
+        "and paths in it are seen from the folder in which the command runs",
+    )
+
+
+def check_replaceable(output: str, is_own: Callable[[Path], bool], option: str = "--output") -> None:
+    """Raise ConfigError where ``output`` is a file that is not empty and not what the command writes itself."""
+    path = Path(output).resolve()
+    if path.exists() and path.stat().st_size and not is_own(path):
+        raise ConfigError(f"{option} is there already, and this command did not write it: {output!r}")
+
+
+def is_policy_file(path: Path) -> bool:
+    """Whether the file at ``path`` holds a policy."""
+    from tuun_da.policy_format import PolicyRecord
+
+    return _loads(PolicyRecord.load, path)
+
+
+def is_probe_file(path: Path) -> bool:
+    """Whether the file at ``path`` holds a probe."""
+    from tuun_da.probe_format import ProbeRecord
+
+    return _loads(ProbeRecord.load, path)
+
+
+def _loads(load: Callable[[Path], object], path: Path) -> bool:
+    try:
+        load(path)
+    except TuunDaError:
+        return False
+    return True
 
 
 def check_output(output: str, option: str = "--output") -> None:

@@ -8,9 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuun_da.commands.options import add_command, check_output, names_in
+from tuun_da.commands.options import (
+    add_command,
+    add_config_option,
+    check_output,
+    check_replaceable,
+    is_probe_file,
+    names_in,
+)
 from tuun_da.errors import ConfigError
 from tuun_da.operations import PUBLISHED_TYPES
+from tuun_da.training.data_spec import data_spec
 from tuun_da.training.options import PROBE_DEFAULTS, add_training_options, configs_from_options
 
 if TYPE_CHECKING:
@@ -24,7 +32,7 @@ def add_parser(commands: Subparsers) -> None:
         "probe",
         probe,
         "measure what each operation does to your images: one training, a JSON file, a picture",
-        "tuun-da probe --data digits -o probe.json",
+        "tuun-da probe --data ./images -o probe.json",
     )
     parser.add_argument(
         "-o", "--output", default="probe.json", metavar="FILE", help="probe file (default: %(default)s)"
@@ -37,6 +45,7 @@ def add_parser(commands: Subparsers) -> None:
     measured.add_argument(
         "--types", metavar="NAMES", help="measure these operation types (default: the 16 of the published search space)"
     )
+    add_config_option(parser)
     add_training_options(parser, PROBE_DEFAULTS)
 
 
@@ -44,24 +53,27 @@ def probe(options: argparse.Namespace) -> int:
     """Measure what each operation does to a network, and draw it; the exit code."""
     from tuun_da.training.checks import check_device
 
+    options.data = data_spec(options.data)
     train_config, data_config = configs_from_options(options)
     check_device(options.device)
     output = Path(options.output).resolve()
     picture = Path(options.picture or Path(options.output).with_suffix(".png")).resolve()
     check_output(options.output)
     check_output(str(picture), "--picture")
+    check_replaceable(options.output, is_probe_file)
     if picture == output:
         raise ConfigError(f"--picture must be another file than --output, got {options.output!r}")
     types = _types_to_probe(options)
 
     # Only now what takes seconds to import.
     from tuun_da.engines.progress_bar import ProgressBar
-    from tuun_da.report.probe_picture import check_picture_path, save_probe_picture
+    from tuun_da.report.probe_picture import check_picture_path, is_probe_picture, save_probe_picture
     from tuun_da.training.datasets import load_splits
     from tuun_da.training.device import pick_device, set_threads
     from tuun_da.training.probe import measure_probe
 
     check_picture_path(picture)
+    check_replaceable(str(picture), is_probe_picture, "--picture")
     set_threads(options.threads)
     splits = load_splits(data_config)
     print(splits.describe(), flush=True)

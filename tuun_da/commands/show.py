@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuun_da.commands.options import add_command, check_output
-from tuun_da.errors import ConfigError
+from tuun_da.commands.options import add_command, check_output, check_replaceable
 
 if TYPE_CHECKING:
     from tuun_da.commands.options import Subparsers
@@ -45,9 +44,8 @@ def show(options: argparse.Namespace) -> int:
     from tuun_da.training.shown_images import read_shown_images
 
     check_sheet_path(options.output)
+    check_replaceable(options.output, is_contact_sheet)  # one of the images, it may be
     output = Path(options.output).resolve()
-    if output.exists() and not is_contact_sheet(output):  # one of the images, it may be
-        raise ConfigError(f"--output is there already, and this command did not write it: {options.output!r}")
     size = searched_size(record)
     images = read_shown_images(options.images, options.columns, image_size=size, data_dir=options.data_dir)
     save_contact_sheet(record, images, output, rows=options.rows, seed=options.seed, title=Path(options.policy).name)

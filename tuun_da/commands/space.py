@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuun_da.commands.options import add_command, check_output, names_in
-from tuun_da.errors import ConfigError
+from tuun_da.commands.options import add_command, check_output, check_replaceable, names_in
 from tuun_da.operations import CATEGORIES, PUBLISHED_TYPES
 
 if TYPE_CHECKING:
@@ -55,9 +54,8 @@ def space(options: argparse.Namespace) -> int:
         probabilities=not options.no_probabilities,
     )
     check_output(options.output)
+    check_replaceable(options.output, is_space_file)
     output = Path(options.output).resolve()
-    if output.exists() and not is_space_file(output):
-        raise ConfigError(f"--output is there already, and is no search space: {options.output!r}")
     write_atomically(output, space_text(space))
     print(f"{len(space)} parameters, {len(types)} operation types: {', '.join(types)}")
     print(f"Written to {output}")

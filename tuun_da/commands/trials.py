@@ -7,8 +7,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuun_da.commands.options import EXPERIMENT_HELP, add_command, beginning_of, check_output, format_of
-from tuun_da.errors import ConfigError
+from tuun_da.commands.options import (
+    EXPERIMENT_HELP,
+    add_command,
+    beginning_of,
+    check_output,
+    check_replaceable,
+    format_of,
+)
 
 if TYPE_CHECKING:
     from tuun_da.commands.options import Subparsers
@@ -42,9 +48,8 @@ def trials(options: argparse.Namespace) -> int:
     output = None
     if options.output is not None:
         check_output(options.output)
+        check_replaceable(options.output, lambda path: is_trials_file(beginning_of(path)))
         output = Path(options.output).resolve()
-        if output.exists() and output.stat().st_size and not is_trials_file(beginning_of(output)):
-            raise ConfigError(f"--output is there already, and this command did not write it: {options.output!r}")
     form = format_of(options.format, output, SUFFIXES, "table")
     content = read_journal(find_journal(options.experiment))
     text = {"table": trials_table, "csv": trials_csv, "json": trials_json}[form](content)

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tuun_da.engines.known import check_known, read_known
 from tuun_da.engines.tuner_settings import TunerSettings
+from tuun_da.engines.yaml_file import parse_yaml, read_yaml
 from tuun_da.errors import ConfigError, ProbeError, SearchSpaceError
 from tuun_da.policy_format import TRIAL_ID_KEY
 from tuun_da.search.policy_space import find_policy
@@ -92,7 +91,7 @@ class NniConfig:
 def read_config(path: str | os.PathLike[str]) -> NniConfig:
     """Read and check the configuration at ``path``. Raises ConfigError with a line for each mistake."""
     path = Path(path)
-    content = _read_yaml(path)
+    content = read_yaml(path)
     problems = list(_problems(path, content))
     space: Mapping[str, Any] = {}
     settings = TunerSettings()
@@ -107,18 +106,6 @@ def read_config(path: str | os.PathLike[str]) -> NniConfig:
     if problems:
         raise ConfigError("\n".join(problems))
     return NniConfig(path, content, space, settings)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: must hold keys and values, got {type(content).__name__}")
-    return content
 
 
 def _resolve(config: Path, value: object) -> Path:
@@ -253,10 +240,12 @@ def _read_space(path: Path, content: Mapping[str, Any]) -> Mapping[str, Any]:
         source = str(file)
         try:
             text = file.read_bytes().decode("utf-8")
-            space = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
+            space = json.loads(text) if file.suffix == ".json" else parse_yaml(text, source)
         except OSError as error:
             raise ConfigError(f"{path}: searchSpaceFile: {file} cannot be read: {error.strerror}") from None
-        except (ValueError, yaml.YAMLError, RecursionError) as error:
+        except ConfigError:  # of parse_yaml
+            raise
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{source}: is not {file.suffix[1:] or 'YAML'}: {' '.join(str(error).split())}") from None
     if isinstance(space, dict) and TRIAL_ID_KEY in space:
         raise ConfigError(f"{source}: {TRIAL_ID_KEY}: is the name under which trials get their id; take another one")

@@ -17,6 +17,8 @@ from tuun_da.operations import OPERATION_TYPES
 from tuun_da.probe_format import MEASURES, ProbeRecord
 
 SUFFIXES = (".png", ".svg", ".pdf")
+MARK = "tuun_da probe picture"  # in the file, so that it may be overwritten
+MOST_BYTES = 10_000_000
 COLOUR_MAP = "cividis"  # even steps of lightness, and the same for the colour-blind (Nuñez et al. 2018)
 
 
@@ -29,7 +31,14 @@ def check_picture_path(path: str | os.PathLike[str]) -> None:
 def save_probe_picture(record: ProbeRecord, path: str | os.PathLike[str]) -> None:
     """Draw ``record`` into the file at ``path``, in the format of its ending. Raises ProbeError, OSError."""
     check_picture_path(path)
-    probe_figure(record).savefig(path, dpi=150)
+    field = "Software" if Path(path).suffix.lower() == ".png" else "Creator"
+    probe_figure(record).savefig(path, dpi=150, metadata={field: MARK})
+
+
+def is_probe_picture(path: str | os.PathLike[str]) -> bool:
+    """Whether the file at ``path`` was drawn here. Raises OSError."""
+    with open(path, "rb") as file:
+        return MARK.encode() in file.read(MOST_BYTES)  # of a PDF at the end
 
 
 def sorted_types(record: ProbeRecord) -> list[str]:

@@ -178,6 +178,10 @@ def read_journal(path: str | os.PathLike[str]) -> JournalContent:
         raw = Path(path).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         raise JournalError(f"journal {path} cannot be read: {getattr(error, 'strerror', error)}") from None
+    if raw and not _complete_length(raw):
+        if not raw.startswith(_HEADER_BEGIN[: len(raw)]):
+            raise JournalError(f"{path} is not a journal of tuun_da")
+        raise JournalError(f"journal {path} is empty: no line of it is whole yet")
     return _parse(raw[: _complete_length(raw)], path)
 
 
@@ -362,7 +366,9 @@ def _parse(raw: bytes, path: object) -> JournalContent:
         raise JournalError(f"{path} is not a journal of tuun_da")
     version = header.get("version")
     if version != VERSION:
-        raise JournalError(f"journal {path} has version {version!r}; this release reads version {VERSION}")
+        later = isinstance(version, int) and version > VERSION
+        upgrade = ": upgrade tuun_da" if later else ""
+        raise JournalError(f"journal {path} has version {version!r}; this release reads version {VERSION}{upgrade}")
     parts: dict[str, dict[str, Any]] = {}
     for key in ("space", "settings", "versions"):
         part = header.get(key)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from tuun_da.errors import ConfigError, TrainingError
@@ -81,12 +81,14 @@ def train(
     *,
     evaluate_test: bool = False,
     on_trained: Callable[[Classifier], None] | None = None,
+    on_network: Callable[[nn.Module], None] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> TrialResult:
     """Train ``config.model`` on the training split of ``splits``, and validate it after every epoch.
 
     ``transform`` augments each mini-batch of training images. ``on_epoch`` hears of each epoch as soon as it is done;
-    what it raises ends the training. ``on_trained`` gets the network at the end, and may call it as long as it runs.
+    what it raises ends the training. ``on_trained`` gets the network at the end, and may call it as long as it runs;
+    ``on_network`` gets the module itself, in evaluation mode, which may be kept.
     The test split is read only with ``evaluate_test``. The same seed gives the same result on the same machine, and
     torch's global generators are afterwards as before. The state after each epoch is kept in the file ``checkpoint``:
     the same call again goes on from there, with the result of a training that was never interrupted (but ``seconds``
@@ -204,6 +206,8 @@ def train(
             test_score = judge(test).score(config.metric)
         if on_trained is not None:
             on_trained(functools.partial(predicted_logits, model.eval(), normalize, autocast))
+        if on_network is not None:
+            on_network(model.eval())
         times = {"seconds": time.monotonic() - begin, "startup_seconds": startup_seconds}
         return result_of(config, reports, test_score, **times)
 

@@ -221,12 +221,7 @@ def add_training_options(parser: argparse.ArgumentParser, defaults: Mapping[str,
 def add_trial_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a trial, which may be several trainings, and of its score to ``parser``."""
     score = parser.add_argument_group("score of a training")
-    score.add_argument(
-        "--metric",
-        choices=METRIC_NAMES,
-        default=TrainConfig.metric,
-        help="of the validation images; with rare classes not accuracy (default: %(default)s)",
-    )
+    add_metric_option(score)
     score.add_argument(
         "--reward",
         choices=REWARD_NAMES,
@@ -268,6 +263,16 @@ def add_trial_options(parser: argparse.ArgumentParser) -> None:
         metavar="IMAGES",
         help="validation images that each trial of an experiment draws anew, so that no policy is chosen for what "
         "it does to a few (default: all)",
+    )
+
+
+def add_metric_option(group: argparse._ArgumentGroup) -> None:
+    """Add the one option of a score that a training by itself has, too."""
+    group.add_argument(
+        "--metric",
+        choices=METRIC_NAMES,
+        default=TrainConfig.metric,
+        help="of the validation images; with rare classes not accuracy (default: %(default)s)",
     )
 
 
