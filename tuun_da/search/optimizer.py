@@ -207,14 +207,21 @@ class Optimizer:
 
         Raises TuunDaError if no trial has finished.
         """
+        return self.ranking()[0]
+
+    def ranking(self) -> list[dict[str, Any]]:
+        """The parameters of each finished trial, the best posterior mean first; of equal means, the better value.
+
+        Parameters that were run twice come twice. Raises TuunDaError if no trial has finished.
+        """
         if not self._observations:
             raise TuunDaError("a recommendation needs at least one finished trial, got none")
         points, values = self._data()
         means = posterior_mean(
             self._surrogate.fit(points, drawn_in(values)(values), self._generator(_RECOMMEND, 0)), points
         )
-        best = max(range(len(means)), key=lambda i: (means[i], values[i]))
-        return copy.deepcopy(dict(self._observations[best].params))
+        order = sorted(range(len(means)), key=lambda i: (-means[i], -values[i]))
+        return [copy.deepcopy(dict(self._observations[i].params)) for i in order]
 
     def _suggest(self) -> Floats:
         rng = self._generator(_ASK, self._asked)
