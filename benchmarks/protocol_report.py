@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.paired_differences import Comparison, compare
 from benchmarks.protocol_check import CHECKS
 from benchmarks.protocol_records import RETRAINING, RETRAININGS, TRIAL, results_file
 from benchmarks.protocol_rows import ROWS, Row
 from benchmarks.protocol_settings import SCARCE_CLASSES, SETTINGS, ProtocolSetting
 from benchmarks.training_records import Record, read_trainings
-from tuun_da.engines.confirm import Comparison, compare
 
 WITHOUT = "none"
 REFERENCES = ("etp", "trivialaugment")

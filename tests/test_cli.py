@@ -30,6 +30,7 @@ COMMANDS = (
 )  # fmt: skip
 UNIT = {"_type": "uniform", "_value": [0, 1]}
 SPACE = {"operation1_1": {"_type": "choice", "_value": ["rotate"]}, "prob1_1": UNIT, "magnitude1_1": UNIT}
+POLICY = PolicyRecord((SubPolicy((Operation("rotate", 1.0, 1.0),)),))
 SETTINGS = {"optimize_mode": "maximize", "surrogate": "random", "acquisition": "logei", "n_initial": 2, "seed": 0}
 
 
@@ -129,6 +130,7 @@ def test_as_a_program_a_mistake_is_a_line_and_debug_shows_the_traceback(here):
         (("search", "--config", "CONFIG", "--confirm", "--baselines", "none,nine"), "got 'nine'"),
         (("search", "--config", "CONFIG", "--confirm", "--seeds", "0"), "n_seeds must be"),
         (("search", "--config", "CONFIG", "--confirm", "--workers", "0"), "workers must be"),
+        (("search", "--config", "CONFIG", "--confirm", "--candidates", "0"), "candidates must be"),
         (("best", "missing"), "'missing' has no journal"),
         (("best", "text.json"), "not a JSON record"),
         (("best", "journal.jsonl", "-o", "missing/p.json"), "--output must be a file in a folder"),
@@ -151,6 +153,9 @@ def test_as_a_program_a_mistake_is_a_line_and_debug_shows_the_traceback(here):
         (("confirm", "policy.json", "--seeds", "0"), "n_seeds must be"),
         (("confirm", "policy.json", "--baselines", "nine"), "got 'nine'"),
         (("probe", "--data", "nine"), "one of digits,"),
+        (("confirm", "policy.json", "--candidates", "2"), "--candidates is for experiments"),
+        (("confirm", "missing"), "'missing' has no journal"),
+        (("confirm", "journal.jsonl", "--candidates", "0"), "candidates must be a whole number from 1 on, got 0"),
         (("probe", "--data", "folder:missing"), "missing"),
         (("probe", "--epochs", "0"), "epochs must be a whole number of at least 1, got 0"),
         (("probe", "--device", "gpu"), "device must be auto, cpu, cuda or cuda:N"),
@@ -507,26 +512,85 @@ def test_show_draws_a_sheet_and_says_where(run, here):
 # ---- confirm ----
 
 
+def made_confirmation(record=None):
+    from tuun_da.engines.bootstrap import Interval
+    from tuun_da.engines.confirmation import Confirmation, Row
+    from tuun_da.engines.readings import Readings
+
+    rows = (
+        Row("no augmentation", "baseline", (0.5, 0.6), (0.5, 0.6)),
+        Row("best policy", "policy", (0.6, 0.6), (0.7, 0.81)),
+    )
+    differences = (Interval(0.205, 0.1, 0.3),)
+    return Confirmation(rows, differences, (1, 2), 898, 300, "accuracy", rows[0].label, Readings(1, 0.0), record=record)
+
+
 def test_confirm_prints_a_table_and_writes_the_numbers(run, here, monkeypatch):
     """The trainings are another test's; here is what becomes of their numbers, and what was asked for."""
-    from tuun_da.engines import confirm
-
     asked = []
 
     def trained(record, **options):
         asked.append(options)
-        options["on_progress"](0, 4)
-        options["on_progress"](4, 4)
-        rows = (confirm.Row("no augmentation", (0.5, 0.6)), confirm.Row("best policy", (0.7, 0.81)))
-        return confirm.Confirmation(rows, (1, 2), 898)
+        options["on_progress"]("Training", 0, 4)
+        options["on_progress"]("Training", 4, 4)
+        return made_confirmation(record)
 
-    monkeypatch.setattr(confirm, "confirm", trained)
-    PolicyRecord((SubPolicy((Operation("rotate", 1.0, 1.0),)),)).save(here / "p.json")
-    code, output, _ = run("confirm", "p.json", "--baselines", " none, etp ,", "--seeds", "2", "--workers", "3")
+    monkeypatch.setattr("tuun_da.engines.confirm.confirm", trained)
+    POLICY.save(here / "p.json")
+    code, output, _ = run(
+        "confirm", "p.json", "--baselines", " none, etp ,", "--seeds", "2", "--workers", "3", "--epochs", "7", "--fresh"
+    )
     assert code == 0
     assert (asked[0]["baselines"], asked[0]["n_seeds"], asked[0]["workers"]) == (["none", "etp"], 2, 3)
+    assert (asked[0]["overrides"], asked[0]["fresh"], asked[0]["folder"]) == ({"epochs": 7}, True, here)
     assert "75.50 %" in output
-    assert "0 of 4 trainings" in output
+    assert "Undecided: the policy has 75.50 % accuracy on 898 test images" in output
+    assert "Training: 0 of 4 trainings" in output
     written = json.loads((here / "p.confirmation.json").read_text())
     assert written["rows"][1]["accuracies"] == [0.7, 0.81]
     assert str(here / "p.confirmation.json") in output
+
+
+@pytest.mark.parametrize(
+    "place", ["nni-experiments/abc123/checkpoint/journal.jsonl", "runs/journal.jsonl", "mine.jsonl"]
+)
+def test_confirm_of_an_experiment_keeps_result_and_policy_beside_its_journal(run, here, monkeypatch, place):
+    asked = []
+
+    def trained(content, folder, **options):
+        asked.append((content, folder, options))
+        return made_confirmation(POLICY)
+
+    monkeypatch.setattr("tuun_da.engines.confirm.confirm_experiment", trained)
+    path = write_journal(here / place)
+    name = {"mine.jsonl": "mine.jsonl", "runs/journal.jsonl": "runs"}.get(place, "abc123")
+    code, _, _ = run("confirm", name, "--candidates", "2", "--model", "mine:net")
+    assert code == 0
+    [(content, folder, options)] = asked
+    assert (len(content.trials), folder.resolve()) == (3, path.parent)
+    assert (options["n_candidates"], options["overrides"]) == (2, {"model": "mine:net"})
+    assert options["experiment"] == ("abc123" if name == "abc123" else None)
+    stem = "mine" if place == "mine.jsonl" else "best_policy"
+    assert PolicyRecord.load(path.with_name(f"{stem}.json")) == POLICY
+    assert json.loads(path.with_name(f"{stem}.confirmation.json").read_text())["verdict"] == "undecided"
+    assert run("confirm", name, "-o", "elsewhere.json")[0] == 0
+    assert PolicyRecord.load(here / "elsewhere.policy.json") == POLICY
+    assert asked[1][2]["n_candidates"] == 3
+
+
+def test_confirm_overwrites_nothing_but_a_policy_with_a_policy(run, here, monkeypatch):
+    monkeypatch.setattr("tuun_da.engines.confirm.confirm_experiment", lambda *_, **__: 1 / 0)
+    write_journal(here / "mine.jsonl")
+    (here / "mine.json").write_text("notes")
+    code, _, errors = run("confirm", "mine.jsonl")
+    assert code == EXIT_MISTAKE
+    assert "the confirmed policy would go to mine.json, which is none" in errors
+    assert (here / "mine.json").read_text() == "notes"
+
+
+def test_an_interrupted_confirm_says_that_it_goes_on(run, here, monkeypatch):
+    monkeypatch.setattr("tuun_da.engines.confirm.confirm", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    POLICY.save(here / "p.json")
+    code, _, errors = run("confirm", "p.json")
+    assert code == EXIT_INTERRUPTED
+    assert "the same command goes on" in errors

@@ -57,13 +57,18 @@ FLOORS = {
 }
 
 DOORS = {
-    "numpy": ("tuun_da/search/", "tuun_da/training/", "tuun_da/engines/study.py"),  # study: a generator to fall back on
-    "scipy": ("tuun_da/search/", "tuun_da/engines/confirm.py"),  # confirm: quantiles of Student's t
+    "numpy": (
+        "tuun_da/search/",
+        "tuun_da/training/",
+        "tuun_da/engines/study.py",  # a generator to fall back on
+        "tuun_da/engines/bootstrap.py",
+    ),
+    "scipy": ("tuun_da/search/", "tuun_da/engines/bootstrap.py"),  # bootstrap: quantiles, sparse counts
     "sklearn": ("tuun_da/search/forest.py", "tuun_da/training/datasets.py"),  # datasets: the digits
     "torch": (
         "tuun_da/augment/",
         "tuun_da/training/",
-        "tuun_da/engines/confirm.py",
+        "tuun_da/engines/retraining.py",
         "tuun_da/report/contact_sheet.py",
         "tuun_da/report/policy_pictures.py",
     ),

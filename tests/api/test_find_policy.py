@@ -125,7 +125,7 @@ def test_ctrl_c_returns_what_there_is(capsys):
 
 
 def test_confirm_trains_as_the_search_did_and_finds_the_arrays(found):
-    confirmed = found.confirm(baselines=["none"], n_seeds=1, n_workers=1, device="cpu", progress=False)
+    confirmed = found.confirm(baselines=["none"], n_candidates=2, n_seeds=1, n_workers=1, device="cpu", progress=False)
     assert [row.label for row in confirmed.rows] == ["no augmentation", "best policy"]
     assert confirmed.n_test == 80
 

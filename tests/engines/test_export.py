@@ -8,7 +8,7 @@ import pytest
 from made_probes import made_probe
 from nni_simulation import SPACE
 
-from tuun_da.engines.export import recommend
+from tuun_da.engines.export import recommend, recommend_several
 from tuun_da.engines.known import KNOWN
 from tuun_da.errors import ExperimentError, TuunDaError
 from tuun_da.operations import Operation
@@ -137,3 +137,16 @@ def test_trials_may_report_other_settings_than_ours(settings):
     recommendation = recommend(journal_of(hill(0.6, settings=settings)))
     assert recommendation.record.searched["dataset"] is None
     json.loads(recommendation.record.to_json())
+
+
+def test_several_are_recommended_in_the_order_of_the_model_and_each_policy_once():
+    """On a smooth hill that is its own order; the top was tried three times, twice in other words."""
+    trials = [*hill(0.6), (point(0.6), "succeeded", 1.0, {}), (point(0.9, "invert"), "succeeded", -1.0, {})]
+    trials += [(point(0.1, "invert"), "succeeded", -1.0, {})]
+    found = recommend_several(journal_of(trials), 3)
+    assert [one.parameters["magnitude1_1"] for one in found] == pytest.approx([0.6, 0.55, 0.65], abs=0.051)
+    assert len({one.parameters["magnitude1_1"] for one in found}) == 3
+    assert found[0] == recommend(journal_of(trials))
+    everything = recommend_several(journal_of(trials), 100)
+    assert len(everything) == 20  # 19 magnitudes of rotate, and invert, which has none
+    assert everything[-1].parameters["operation1_1"] == "invert"

@@ -7,7 +7,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+from tuun_da.engines.bootstrap import Interval
+from tuun_da.engines.confirmation import Choice, Confirmation, Row, Tried
 from tuun_da.engines.echo import Echo
+from tuun_da.engines.readings import Readings
 from tuun_da.engines.study import Study
 from tuun_da.engines.tuner_settings import TunerSettings
 from tuun_da.search.history import TrialState
@@ -97,11 +100,53 @@ def made_journal(
     return path
 
 
+def made_confirmation(label: str = "no augmentation", **changes: Any) -> Confirmation:
+    """Of three policies one was chosen, and it is better than ``label``, though not than TrivialAugment."""
+    rows = (
+        Row(label, "baseline", (0.91, 0.92, 0.90, 0.91, 0.91), (0.90, 0.91, 0.92, 0.91, 0.91)),
+        Row("TrivialAugment", "baseline", (0.90, 0.89, 0.90, 0.90, 0.88), (0.95, 0.95, 0.94, 0.95, 0.96)),
+        Row("best policy", "policy", (0.96, 0.95, 0.97, 0.96, 0.96), (0.95, 0.94, 0.96, 0.95, 0.95)),
+    )
+    tried = (Tried("trial 4", (0.91, 0.92), False), Tried(f"trial 7 of {label}", (0.94, 0.95), True))
+    parts = {
+        "rows": rows,
+        "differences": (Interval(0.04, 0.031, 0.049), Interval(0.0, -0.012, 0.012)),
+        "seeds": (1, 2, 3, 4, 5),
+        "n_test": 500,
+        "n_validation": 300,
+        "metric": "accuracy",
+        "best_baseline": label,
+        "readings": Readings(2, BEGAN),
+        "choice": Choice(tried, is_fresh=True),
+    }
+    return Confirmation(**{**parts, **changes})
+
+
 def confirmation_file(path: Path, label: str = "no augmentation") -> Path:
     """As ``tuun-da confirm`` writes it."""
-    from tuun_da.engines.confirm import Confirmation, Row
+    path.write_text(json.dumps(made_confirmation(label).to_dict()))
+    return path
 
-    rows = (Row(label, (0.90, 0.91, 0.92)), Row("best policy", (0.95, 0.94, 0.96)))
-    result = Confirmation(rows, (1, 2, 3), 500)
-    path.write_text(json.dumps(result.to_dict()))
+
+def earlier_confirmation_file(path: Path) -> Path:
+    """Of the first version: Student's t over the seeds, no validation scores, no verdict on the whole."""
+    content = {
+        "seeds": [1, 2, 3],
+        "n_test": 500,
+        "metric": "macro_f1",
+        "rows": [
+            {"label": "no augmentation", "mean": 0.6, "deviation": 0.1, "accuracies": [0.5, 0.6, 0.7]},
+            {"label": "best policy", "mean": 0.8, "deviation": 0.01, "accuracies": [0.8, 0.81, 0.79]},
+        ],
+        "comparisons": [
+            {
+                "against": "no augmentation",
+                "difference": 0.2,
+                "low": None,
+                "high": None,
+                "verdict": "not distinguishable",
+            }
+        ],
+    }
+    path.write_text(json.dumps(content))
     return path

@@ -121,7 +121,7 @@ def test_contents_lead_to_sections_and_names_are_used_once(page):
 
 def test_charts_and_pictures_have_words_for_those_who_do_not_see_them(page):
     charts = [attributes for attributes in page.named("svg") if "aria-hidden" not in attributes]
-    assert len(charts) == 6  # confirmation, search, curves; each for wide and narrow pages
+    assert len(charts) == 8  # two of the confirmation, search, curves; each for wide and narrow pages
     assert all(chart["role"] == "img" and len(chart["aria-label"]) > 20 for chart in charts)
 
 
@@ -137,7 +137,7 @@ def test_every_trial_has_its_point(page, plain_report):
 
 
 def test_it_says_how_much_to_believe(page, plain_report):
-    assert "Better than no augmentation (+4.00 points)" in page.text
+    assert "+4.00 points against no augmentation, the baseline that was best on validation images" in page.text
     assert "order statistics of the 10 trials" in page.text
     assert "rank correlation" in page.text
     assert "1 trial has no result yet" in page.text

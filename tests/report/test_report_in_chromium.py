@@ -84,7 +84,7 @@ def test_nothing_is_too_wide_and_the_console_is_empty(page, tmp_path, width, sch
     assert seen["width"] == width
     assert seen["wide"] == []
     assert seen["scrolling"] == []
-    assert seen["shown"] == 3  # of each chart the drawing for this width
+    assert seen["shown"] == 4  # of each chart the drawing for this width
     assert seen["pictures"] == 8 * 3
     assert seen["scripts"] == 0
     assert seen["text"].count(HOSTILE) > 5

@@ -254,6 +254,10 @@ def test_recommend_returns_the_best_by_the_model_and_not_the_luckiest(surrogate)
         optimizer.add({"x": 0.1}, -1.1)
     optimizer.add({"x": 0.1}, 0.5)
     assert abs(optimizer.recommend()["x"] - 0.7) < 0.2
+    ranking = [params["x"] for params in optimizer.ranking()]
+    assert ranking[0] == optimizer.recommend()["x"]
+    assert sorted(ranking) == sorted(observation.params["x"] for observation in optimizer.observations)
+    assert abs(np.mean(ranking[:10]) - 0.7) < 0.2 < abs(np.mean(ranking[-10:]) - 0.7)
 
 
 def test_recommending_needs_a_finished_trial(surrogate):

@@ -83,6 +83,21 @@ def test_a_finished_training_gives_its_result_again(tmp_path):
     assert same(again, first)
 
 
+def test_with_seconds_between_two_states_only_the_last_epoch_is_sure_to_be_kept(tmp_path):
+    splits, path = striped_splits(), tmp_path / "state.pt"
+
+    def stop(report):
+        assert not path.exists()
+        if report.epoch == 4:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(config(), splits, noisy, CPU, stop, checkpoint=path, checkpoint_seconds=1000)
+    first = train(config(), splits, noisy, CPU, evaluate_test=True, checkpoint=path, checkpoint_seconds=1000)
+    assert path.exists()
+    assert same(train(config(), splits, noisy, CPU, evaluate_test=True, checkpoint=path), first)
+
+
 @pytest.mark.parametrize("settings", [{"seed": 1}, {"epochs": 6}, {"learning_rate": 0.01}])
 def test_the_file_of_another_training_is_refused(tmp_path, settings):
     path = tmp_path / "state.pt"

@@ -39,11 +39,12 @@ def experiment_report(
     """The report of the journal at ``path``.
 
     ``named`` is what the user called the experiment. A ``confirmation`` file of None is looked for beside the
-    experiment's policy file, in the working folder, the journal's, and those of ``beside``. ``images`` are those of the
-    trials where None, or else a folder, a file or a data set, or "none". With ``paths``, home folders are not hidden.
-    Raises JournalError, ConfigError, and ExperimentError where no trial has come to a score.
+    experiment's policy file, in the working folder, the journal's, and those of ``beside``, or by the journal's name.
+    ``images`` are those of the trials where None, or else a folder, a file or a data set, or "none". With ``paths``,
+    home folders are not hidden. The policy is the one that the confirmation chose, if it is beside. Raises
+    JournalError, ConfigError, and ExperimentError where no trial has come to a score.
     """
-    from tuun_da.engines.export import recommend
+    from tuun_da.engines.export import recommend, recommendation_of
     from tuun_da.engines.known import KNOWN
     from tuun_da.probe_format import ProbeRecord
     from tuun_da.report.confirmation import read_confirmation
@@ -56,10 +57,18 @@ def experiment_report(
     hide: Callable[[Any], Any] = _as_it_is if paths else home_hider()
     experiment = path.parent.parent.name if path.parent.name == "checkpoint" else None
     recommendation = recommend(content, experiment=experiment)
-    record = recommendation.record
     confirmed_trial = None
     if confirmation is None:
-        confirmation, confirmed_trial = _confirmation_of(content, (Path(), path.parent, *beside))
+        confirmation, confirmed_trial = _confirmation_of(
+            content, (*(folder / POLICY_NAME for folder in (Path(), path.parent, *beside)), path.with_suffix(".json"))
+        )
+    confirmed = None if confirmation is None else read_confirmation(confirmation)
+    if confirmed is not None and f"trial {recommendation.trial.id}" in [label for label, _, _ in confirmed.tried]:
+        # fresh validation images have chosen among what is recommended
+        chosen = [trial for trial in content.trials if trial.id == confirmed_trial]
+        for trial in chosen:
+            recommendation = recommendation_of(content, trial.parameters, experiment=experiment)
+    record = recommendation.record
     known = content.settings.get(KNOWN)
     probe = known.get("probe") if isinstance(known, dict) else None
     pictures = Pictures(why_none="No images were asked for.")
@@ -74,7 +83,7 @@ def experiment_report(
         journal=str(path) if named is None else named,
         labels=_labels(content),
         probe=None if probe is None else ProbeRecord.from_json(probe),
-        confirmation=None if confirmation is None else read_confirmation(confirmation),
+        confirmation=confirmed,
         confirmed_trial=confirmed_trial,
         pictures=pictures,
         hardware=_this_machine(),
@@ -147,12 +156,11 @@ def _labels(content: JournalContent) -> dict[int, str]:
     return labels
 
 
-def _confirmation_of(content: JournalContent, folders: tuple[Path, ...]) -> tuple[str | None, int | None]:
+def _confirmation_of(content: JournalContent, policies: tuple[Path, ...]) -> tuple[str | None, int | None]:
     """The confirmation beside a policy file of this experiment, and the trial whose policy it is."""
     from tuun_da.policy_format import PolicyRecord, split_parameters, sub_policies_from_parameters
 
-    for folder in folders:
-        policy = folder / POLICY_NAME
+    for policy in policies:
         beside = confirmation_path(str(policy))
         if not policy.is_file() or not Path(beside).is_file():
             continue

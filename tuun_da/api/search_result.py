@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     import pandas
 
     from tuun_da.augment.policy import Policy
-    from tuun_da.engines.confirm import Confirmation
+    from tuun_da.engines.confirmation import Confirmation
 
-BASELINES = ("none", "etp", "trivialaugment")
+BASELINES = ("none", "etp", "trivialaugment", "etp+policy")
 
 
 class SearchResult:
@@ -117,19 +117,23 @@ class SearchResult:
     def confirm(
         self,
         *,
+        n_candidates: int = 3,
         baselines: Sequence[str] = BASELINES,
         n_seeds: int = 5,
         n_workers: int | None = None,
         device: str = "auto",
         overrides: Mapping[str, Any] | None = None,
+        fresh: bool = False,
         progress: bool = True,
     ) -> Confirmation:
-        """Train the recommended policy and the ``baselines`` on ``n_seeds`` fresh seeds, and read the test images.
+        """Choose among ``n_candidates`` recommended policies, train it and the ``baselines``, and read the test images.
 
-        See ``tuun_da.engines.confirm.confirm``, whose ``workers`` are ``n_workers`` here. They are processes of
-        multiprocessing: a script that calls this must do so under ``if __name__ == "__main__":``.
+        See ``tuun_da.engines.confirm.confirm_experiment``, whose ``workers`` are ``n_workers`` here. What has finished
+        and the record of test readings are beside the journal; of one in memory nothing is kept. The ``record`` of the
+        result is the policy that was chosen. The workers are processes of multiprocessing: a script that calls this
+        must do so under ``if __name__ == "__main__":``.
         """
-        from tuun_da.engines.confirm import confirm
+        from tuun_da.engines.confirm import confirm_experiment
         from tuun_da.engines.progress_bar import ProgressBar
 
         changed = dict(overrides or {})
@@ -137,17 +141,20 @@ class SearchResult:
             changed.setdefault("model", self._model)
         with contextlib.closing(ProgressBar()) as bar:
 
-            def show(done: int, total: int) -> None:
+            def show(stage: str, done: int, total: int) -> None:
                 if progress:
-                    bar.show("Confirming on the test images", done, total, "trainings")
+                    bar.show(stage, done, total, "trainings")
 
-            return confirm(
-                self.record,
+            return confirm_experiment(
+                self.content,
+                None if self.journal_path is None else self.journal_path.resolve().parent,
+                n_candidates=n_candidates,
                 baselines=baselines,
                 n_seeds=n_seeds,
                 workers=n_workers,
                 device=device,
                 overrides=changed,
+                fresh=fresh,
                 on_progress=show,
             )
 

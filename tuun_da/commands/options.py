@@ -36,13 +36,26 @@ def add_command(
 def add_confirm_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a confirmation to ``parser``."""
     group = parser.add_argument_group("confirmation on the test images")
-    group.add_argument("--seeds", type=int, default=5, metavar="N", help="trainings each (default: %(default)s)")
+    group.add_argument(
+        "--seeds",
+        type=int,
+        default=5,
+        metavar="N",
+        help="trainings each; fewer than 5 decide nothing (default: %(default)s)",
+    )
     group.add_argument(
         "--baselines",
-        default="none,trivialaugment",
+        default="none,etp,trivialaugment,etp+policy",
         metavar="NAMES",
-        help="some of none, etp, etp+cutout, autoaugment-cifar10, autoaugment-svhn, autoaugment-imagenet, randaugment, "
-        "trivialaugment, trivialaugment-narrow (default: %(default)s)",
+        help="some of none, etp (crop + flip), etp+cutout, autoaugment-cifar10, autoaugment-svhn, "
+        "autoaugment-imagenet, randaugment, trivialaugment, trivialaugment-narrow, and etp+policy, the policy on "
+        "top of crop + flip (default: %(default)s)",
+    )
+    group.add_argument(
+        "--candidates",
+        type=int,
+        metavar="K",
+        help="recommended policies among which fresh validation images choose (default: 3)",
     )
     group.add_argument("--workers", type=int, metavar="N", help="trainings side by side (default: one a core or GPU)")
     group.add_argument("--device", default="auto", help="as for train.py (default: %(default)s)")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuun_da.commands.best import write_recommended
-from tuun_da.commands.confirm import confirm
+from tuun_da.commands.confirm import confirm_journal
 from tuun_da.commands.options import (
     EXIT_INTERRUPTED,
     add_command,
@@ -59,7 +59,7 @@ def search(options: argparse.Namespace) -> int:
         from tuun_da.engines.confirm import check_request
         from tuun_da.training.checks import check_device
 
-        check_request(baselines_of(options), options.seeds, options.workers)
+        check_request(baselines_of(options), options.seeds, options.workers, options.candidates)
         check_device(options.device)
         check_output(confirmation_path(options.output))
     port = _free_port(options.port)
@@ -105,11 +105,19 @@ def search(options: argparse.Namespace) -> int:
     if interrupted:
         print(f"Go on with: {_nnictl('resume', experiment.id, config.working_directory)}")
         return EXIT_INTERRUPTED
-    if options.confirm and exported:
-        options.policy, options.output = options.output, None
-        options.model = options.model or _searched_model(options.policy)
+    if options.confirm and exported and journal is not None:
+        # the configuration of this search named its model, so that code may run again
+        overrides = {"model": options.model or _searched_model(options.output), "data_dir": options.data_dir}
         print()
-        confirm(options)
+        confirm_journal(
+            journal,
+            experiment.journal_path.parent,
+            options,
+            {name: value for name, value in overrides.items() if value is not None},
+            output=confirmation_path(options.output),
+            policy_output=options.output,
+            experiment=experiment.id,
+        )
     print(f"\nLook at the trials again: {_nnictl('view', experiment.id, config.working_directory)}")
     return 0
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tuun_da import __version__
 from tuun_da.engines.known import KNOWN
+from tuun_da.engines.policy_identity import policy_key
 from tuun_da.engines.replay import best_trial, optimizer_from_journal
 from tuun_da.errors import ExperimentError, TuunDaError
 from tuun_da.policy_format import PolicyRecord, split_parameters, sub_policies_from_parameters
@@ -33,18 +34,43 @@ def recommend(content: JournalContent, *, experiment: str | None = None) -> Reco
 
     Stopped and failed trials are never recommended. Where ``stan_gp`` cannot run, ``gp``, the same model, stands in.
     """
+    return recommend_several(content, 1, experiment=experiment)[0]
+
+
+def recommend_several(content: JournalContent, count: int, *, experiment: str | None = None) -> list[Recommendation]:
+    """The ``count`` best trials by their mean under the surrogate, best first; fewer where there are no more.
+
+    No two are the same policy, however it is written, with the same other parameters. Raises as ``recommend`` does.
+    """
     if best_trial(content) is None:
         raise ExperimentError("no trial has come to a score yet, so there is nothing to recommend")
     stands_in = False
     try:
-        parameters = optimizer_from_journal(content).recommend()
+        ranking = optimizer_from_journal(content).ranking()
     except TuunDaError as error:
         if content.settings.get("surrogate") != NEEDS_COMPILER:
             raise
         other = replace(content, settings={**content.settings, "surrogate": STANDS_IN})
-        parameters = optimizer_from_journal(other).recommend()
+        ranking = optimizer_from_journal(other).ranking()
         _logger.warning("%s recommends in place of %s, which cannot run here: %s", STANDS_IN, NEEDS_COMPILER, error)
         stands_in = True
+    found: list[Recommendation] = []
+    known: list[object] = []
+    for parameters in ranking:
+        if len(found) == count:
+            break
+        policy_parameters, others = split_parameters(parameters)
+        policy = policy_key(sub_policies_from_parameters(policy_parameters)) if policy_parameters else None
+        if (policy, others) not in known:
+            known.append((policy, others))
+            found.append(recommendation_of(content, parameters, stands_in=stands_in, experiment=experiment))
+    return found
+
+
+def recommendation_of(
+    content: JournalContent, parameters: Mapping[str, Any], *, stands_in: bool = False, experiment: str | None = None
+) -> Recommendation:
+    """The last complete trial with these ``parameters``, as a recommendation. ``stands_in``: by another surrogate."""
     trial = next(
         trial
         for trial in reversed(content.trials)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuun_da import __version__
 from tuun_da.data_files import write_atomically
-from tuun_da.engines.confirm import settings_of
+from tuun_da.engines.searched_settings import settings_of
 from tuun_da.errors import ConfigError
 from tuun_da.policy_format import PolicyRecord
 from tuun_da.training.schedule import TrainConfig

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,15 +13,29 @@ from typing import Any
 from tuun_da.data_files import read_text
 from tuun_da.errors import ConfigError
 
+VERSION = 2
+"""Files of the first version, which had Student's t for intervals, are read as well."""
+
 
 @dataclass(frozen=True)
 class ConfirmedRow:
-    """Test scores of one candidate, a share in [0, 1] for each seed."""
+    """Test scores of one candidate, and its scores on validation images: shares in [0, 1], one for each seed.
+
+    ``kind`` is "baseline", "other form" (of the policy) or "policy". Files of the first version have neither it nor
+    validation scores.
+    """
 
     label: str
     mean: float
     deviation: float
     scores: tuple[float, ...]
+    validation: tuple[float, ...] = ()
+    kind: str | None = None
+
+    @property
+    def validation_mean(self) -> float | None:
+        """None where there are no validation scores."""
+        return statistics.fmean(self.validation) if self.validation else None
 
 
 @dataclass(frozen=True)
@@ -35,13 +51,27 @@ class ConfirmedDifference:
 
 @dataclass(frozen=True)
 class ConfirmationReport:
-    """The rows of a confirmation file, the found policy's last, and how it compares with the others."""
+    """The rows of a confirmation file, the found policy's last, and how it compares with the others.
+
+    ``sentence`` has the ``verdict`` against ``best_baseline``, the baseline that was best on ``n_validation`` images,
+    ``choice`` how the policy was chosen among those ``tried``: (label, mean validation score, whether it is the one).
+    ``n_readings`` counts the readings of the test split, the first at ``first_reading``. Files of the first version
+    have none of these; theirs are None or empty.
+    """
 
     metric: str
     n_test: int
     n_seeds: int
     rows: tuple[ConfirmedRow, ...]
     differences: tuple[ConfirmedDifference, ...]
+    verdict: str | None = None
+    sentence: str | None = None
+    best_baseline: str | None = None
+    n_validation: int | None = None
+    choice: str | None = None
+    tried: tuple[tuple[str, float, bool], ...] = ()
+    n_readings: int | None = None
+    first_reading: str | None = None
 
 
 def read_confirmation(path: str | os.PathLike[str]) -> ConfirmationReport:
@@ -61,6 +91,8 @@ def read_confirmation(path: str | os.PathLike[str]) -> ConfirmationReport:
             _number(row, "mean", what),
             _number(row, "deviation", what),
             _numbers(row, "accuracies", what),
+            _numbers(row, "validation", what) if "validation" in row else (),
+            _text(row, "kind", what) if "kind" in row else None,
         )
         for row in _objects(content, "rows", what)
     )
@@ -81,7 +113,40 @@ def read_confirmation(path: str | os.PathLike[str]) -> ConfirmationReport:
     n_test = _number(content, "n_test", what)
     if not isinstance(seeds, list) or not isinstance(metric, str):
         raise ConfigError(f"{what}: seeds must be a list and metric a text, got {seeds!r} and {metric!r}")
-    return ConfirmationReport(metric, int(n_test), len(seeds), rows, differences)
+    version = content.get("version", 1)
+    if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= VERSION:
+        raise ConfigError(f"{what} has version {version!r}; this release reads up to {VERSION}: upgrade tuun_da")
+    made = ConfirmationReport(metric, int(n_test), len(seeds), rows, differences)
+    return made if version < VERSION else dataclasses.replace(made, **_later_parts(content, what))
+
+
+def _later_parts(content: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """What a file of version 2 has besides."""
+    found: dict[str, Any] = {name: _text(content, name, what) for name in ("verdict", "sentence")}
+    if content.get("best_baseline") is not None:
+        found["best_baseline"] = _text(content, "best_baseline", what)
+    found["n_validation"] = int(_number(content, "n_validation", what))
+    readings = _object(content, "readings", what)
+    found["n_readings"] = int(_number(readings, "count", what))
+    found["first_reading"] = _text(readings, "first", what)
+    if content.get("choice") is not None:
+        choice = _object(content, "choice", what)
+        found["choice"] = _text(choice, "sentence", what)
+        tried = []
+        for entry in _objects(choice, "tried", what):
+            scores = _numbers(entry, "validation", what)
+            if not scores or not isinstance(entry.get("chosen"), bool):
+                raise ConfigError(f"{what}: tried must say validation scores and what was chosen, got {entry!r}")
+            tried.append((_text(entry, "label", what), statistics.fmean(scores), entry["chosen"]))
+        found["tried"] = tuple(tried)
+    return found
+
+
+def _object(content: Mapping[str, Any], key: str, what: str) -> dict[str, Any]:
+    value = content.get(key)
+    if not isinstance(value, dict):
+        raise ConfigError(f"{what}: {key} must be an object, got {value!r}")
+    return value
 
 
 def _objects(content: Mapping[str, Any], key: str, what: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The three charts of a report: the search against random search, learning curves, the confirmation."""
+"""The charts of a report: the search against random search, learning curves, two of the confirmation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tuun_da.report.confirmation import ConfirmationReport
 from tuun_da.report.report_data import Report
 from tuun_da.report.svg_chart import Frame, both_widths, dots, line, steps, text
 from tuun_da.report.trial_points import Point
+from tuun_da.report.wording import signed
 from tuun_da.search.history import Trial, TrialState
 
 N_CURVES = 5  # learning curves that are told apart
@@ -133,6 +134,48 @@ def confirmation_chart(confirmation: ConfirmationReport) -> str:
 
     described = "Test scores: " + "; ".join(
         f"{row.label} {100 * row.mean:.2f} % on average" for row in confirmation.rows
+    )
+    return both_widths(draw, described, wide=(840, height), narrow=(360, height))
+
+
+def differences_chart(confirmation: ConfirmationReport) -> str:
+    """The policy less each other row, with its interval, and a line at 0; empty where nothing has an interval."""
+    shown = [entry for entry in confirmation.differences if entry.low is not None and entry.high is not None]
+    if not shown:
+        return ""
+    ends = [0.0, *(end for entry in shown for end in (entry.low, entry.high, entry.difference) if end is not None)]
+    x_range = _padded(min(ends), max(ends), percent=False)
+    height = ROW_HEIGHT * len(shown) + 44
+
+    def draw(width: int, height: int, is_wide: bool) -> str:
+        frame = Frame(width, height, x_range, (0.0, 1.0), left=12, top=0)
+        digits = _digits(x_range)
+        inside = [
+            frame.axes(
+                x_label="points by which the policy is better",
+                y_text=lambda value: "",
+                x_text=lambda value: signed(100 * value, digits),
+                whole_x=False,
+            ).replace('class="grid"', 'class="none"')
+        ]
+        zero = frame.x(0.0)
+        for number, entry in enumerate(shown):
+            y = ROW_HEIGHT * number + 40
+            against = " (best on validation)" if entry.against == confirmation.best_baseline else ""
+            inside.append(text(12, y - 18, f"less {entry.against}{against}", "start", "label"))
+            inside.append(f'<line class="axis" x1="{zero:.1f}" x2="{zero:.1f}" y1="{y - 12}" y2="{y + 24}"/>')
+            low, high, x = (frame.x(value) for value in (entry.low or 0.0, entry.high or 0.0, entry.difference))
+            words = f"{signed(100 * entry.difference, 2)} points: {entry.verdict}"
+            inside.append(f'<line class="mean" x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}"/>')
+            inside.append(
+                f'<circle class="found" cx="{x:.1f}" cy="{y}" r="6"><title>{html.escape(words)}</title></circle>'
+            )
+        return "".join(inside)
+
+    described = "The policy less the others, with 95 % intervals: " + "; ".join(
+        f"{entry.against} {signed(100 * entry.difference, 2)} points "
+        f"({signed(100 * (entry.low or 0.0), 2)} to {signed(100 * (entry.high or 0.0), 2)})"
+        for entry in shown
     )
     return both_widths(draw, described, wide=(840, height), narrow=(360, height))
 

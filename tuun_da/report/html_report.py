@@ -9,6 +9,7 @@ from tuun_da.report.contact_sheet import described
 from tuun_da.report.figures import (
     confirmation_chart,
     curves_chart,
+    differences_chart,
     search_chart,
     trials_with_curves,
 )
@@ -25,11 +26,12 @@ from tuun_da.report.html_parts import (
     paragraph,
     section,
 )
-from tuun_da.report.html_tables import confirmation_table, effects_table, policy_table, probe_table
+from tuun_da.report.html_tables import confirmation_table, effects_table, policy_table, probe_table, tried_table
 from tuun_da.report.page_style import STYLE
 from tuun_da.report.report_data import FORMAT, Report
 from tuun_da.report.summary import (
     clear_effects,
+    confirmation_notes,
     effects_caption,
     fact_groups,
     failures,
@@ -149,13 +151,21 @@ def _pictures(report: Report, record: PolicyRecord) -> list[Html]:
 
 
 def _confirmation(report: Report) -> Html:
-    if report.confirmation is None:
+    found = report.confirmation
+    if found is None:
         return Html("")
-    chart = confirmation_chart(report.confirmation)
-    caption = "A dot is one training, with a seed of its own; the bar is their mean."
-    return section(
-        "confirmation", "Is it better than no search?", figure(chart, caption), confirmation_table(report.confirmation)
+    inside = [paragraph(found.sentence)] if found.sentence is not None else []
+    inside += [paragraph(note, "small") for note in confirmation_notes(found)]
+    inside.append(tried_table(found))
+    inside.append(
+        figure(confirmation_chart(found), "A dot is one training, with a seed of its own; the bar is their mean.")
     )
+    chart = differences_chart(found)
+    if chart:
+        how = "seeds and test images" if found.sentence is not None else "seeds"
+        caption = f"The policy less each other row, with its 95 % interval over {how}; right of 0 the policy is better."
+        inside.append(figure(chart, caption))
+    return section("confirmation", "Is it better than no search?", *inside, confirmation_table(found))
 
 
 def _search(report: Report) -> Html:

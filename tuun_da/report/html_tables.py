@@ -85,6 +85,7 @@ def probe_table(probe: ProbeRecord) -> Html:
 def confirmation_table(confirmation: ConfirmationReport) -> Html:
     """Test score of each candidate, and what the found policy is against it."""
     differences = {entry.against: entry for entry in confirmation.differences}
+    has_validation = any(row.validation for row in confirmation.rows)
     rows = []
     for number, row in enumerate(confirmation.rows):
         entry = differences.get(row.label)
@@ -100,6 +101,10 @@ def confirmation_table(confirmation: ConfirmationReport) -> Html:
             element("td", escaped(f"{100 * row.mean:.2f} %"), kind="number", data_name="mean"),
             element("td", escaped(f"{100 * row.deviation:.2f}"), kind="number", data_name="deviation"),
         ]
+        if has_validation:
+            mean = row.validation_mean
+            text = "" if mean is None else f"{100 * mean:.2f} %"
+            cells.append(element("td", escaped(text), kind="number", data_name="validation"))
         if entry is not None or not found:
             cells.append(element("td", escaped(against), kind="whole", data_name="the policy is" if against else ""))
             cells.append(element("td", escaped(verdict), kind="whole"))
@@ -111,11 +116,30 @@ def confirmation_table(confirmation: ConfirmationReport) -> Html:
         ("candidate", ""),
         (f"mean {metric}", "number"),
         ("deviation, points", "number"),
+        *((("validation", "number"),) if has_validation else ()),
         ("policy less this, points (95 % interval)", ""),
         ("the policy is", ""),
     )
     caption = f"{metric.capitalize()} on {confirmation.n_test} test images, {confirmation.n_seeds} trainings each."
     return _table(caption, heads, rows, "stacked")
+
+
+def tried_table(confirmation: ConfirmationReport) -> Html:
+    """The recommended policies among which fresh validation images chose; empty where there was one only."""
+    if not confirmation.tried:
+        return Html("")
+    rows = [
+        element(
+            "tr",
+            element("th", escaped(label), scope="row"),
+            element("td", escaped(f"{100 * mean:.2f} %"), kind="number"),
+            element("td", escaped("chosen" if is_chosen else "")),
+            kind="found" if is_chosen else "",
+        )
+        for label, mean, is_chosen in confirmation.tried
+    ]
+    heads = (("recommended policy", ""), ("fresh validation", "number"), ("", ""))
+    return _table("Mean scores on the validation images of the choice.", heads, rows)
 
 
 def _change(report: Report, value: float) -> str:

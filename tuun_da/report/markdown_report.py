@@ -10,6 +10,7 @@ from tuun_da.operations import OPERATION_TYPES
 from tuun_da.report.report_data import FORMAT, Report
 from tuun_da.report.summary import (
     clear_effects,
+    confirmation_notes,
     effects_caption,
     fact_groups,
     failures,
@@ -101,8 +102,16 @@ def _confirmation(report: Report) -> list[str]:
         return []
     found = report.confirmation
     rows = [
-        [row.label, f"{100 * row.mean:.2f} %", f"{100 * row.deviation:.2f}", str(len(row.scores))] for row in found.rows
+        [
+            row.label,
+            f"{100 * row.mean:.2f} %",
+            f"{100 * row.deviation:.2f}",
+            str(len(row.scores)),
+            "–" if row.validation_mean is None else f"{100 * row.validation_mean:.2f} %",
+        ]
+        for row in found.rows
     ]
+    tried = [[label, f"{100 * mean:.2f} %", "chosen" if is_chosen else ""] for label, mean, is_chosen in found.tried]
     against = [
         [
             entry.against,
@@ -116,8 +125,11 @@ def _confirmation(report: Report) -> list[str]:
     ]
     return [
         "## Is it better than no search?",
+        *([plain(found.sentence)] if found.sentence is not None else []),
+        *[plain(note) for note in confirmation_notes(found)],
+        *([table(("recommended policy", "fresh validation", ""), tried)] if tried else []),
         plain(f"{found.metric.replace('_', ' ')} on {found.n_test} test images"),
-        table(("candidate", "mean", "deviation, points", "trainings"), rows),
+        table(("candidate", "mean", "deviation, points", "trainings", "validation"), rows),
         *([table(("policy against", "points", "95 % interval", "the policy is"), against)] if against else []),
     ]
 

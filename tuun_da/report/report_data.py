@@ -229,11 +229,17 @@ def _hidden_confirmation(confirmation: ConfirmationReport, hide: Callable[[Any],
     return dataclasses.replace(
         confirmation,
         metric=hide(confirmation.metric),
-        rows=tuple(dataclasses.replace(row, label=hide(row.label)) for row in confirmation.rows),
+        rows=tuple(dataclasses.replace(row, label=hide(row.label), kind=hide(row.kind)) for row in confirmation.rows),
         differences=tuple(
             dataclasses.replace(entry, against=hide(entry.against), verdict=hide(entry.verdict))
             for entry in confirmation.differences
         ),
+        verdict=hide(confirmation.verdict),
+        sentence=hide(confirmation.sentence),
+        best_baseline=hide(confirmation.best_baseline),
+        choice=hide(confirmation.choice),
+        tried=tuple((hide(label), mean, is_chosen) for label, mean, is_chosen in confirmation.tried),
+        first_reading=hide(confirmation.first_reading),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from tuun_da.report.confirmation import ConfirmationReport
 from tuun_da.report.figures import search_range
 from tuun_da.report.report_data import Report
 from tuun_da.report.wording import duration, signed
@@ -39,16 +40,37 @@ def verdict(report: Report) -> str:
             "It is not confirmed: scores of a search flatter, since the best of many is chosen, luck included. "
             "tuun-da confirm compares it with doing nothing, on test images and fresh seeds."
         )
-    found = confirmation.rows[-1]
-    said = f"On {confirmation.n_test} test images, over {confirmation.n_seeds} trainings, the policy has "
-    said += f"{100 * found.mean:.2f} % {confirmation.metric.replace('_', ' ')}."
-    for entry in confirmation.differences:
-        joint = "than" if entry.verdict in ("better", "worse") else "from"
-        said += f" {entry.verdict.capitalize()} {joint} {entry.against} ({signed(100 * entry.difference, 2)} points)."
+    if confirmation.sentence is not None:
+        said = confirmation.sentence
+    else:  # a file of the first version
+        found = confirmation.rows[-1]
+        said = f"On {confirmation.n_test} test images, over {confirmation.n_seeds} trainings, the policy has "
+        said += f"{100 * found.mean:.2f} % {confirmation.metric.replace('_', ' ')}."
+        for entry in confirmation.differences:
+            joint = "than" if entry.verdict in ("better", "worse") else "from"
+            said += f" {entry.verdict.capitalize()} {joint} {entry.against}"
+            said += f" ({signed(100 * entry.difference, 2)} points)."
     if report.confirmed_trial is not None and report.confirmed_trial != report.recommended.id:
         said += (
             f" The confirmed policy is that of trial {report.confirmed_trial}; "
             f"by now, trial {report.recommended.id} is recommended."
+        )
+    return said
+
+
+def confirmation_notes(confirmation: ConfirmationReport) -> list[str]:
+    """How the policy was chosen, which baseline counts, what the validation scores are, and what a reading means."""
+    said = [confirmation.choice] if confirmation.choice is not None else []
+    if confirmation.best_baseline is not None:
+        said.append(
+            f"The verdict is against {confirmation.best_baseline}: of the baselines it was best on "
+            f"{confirmation.n_validation} validation images, before a test image was read. The policy's own validation "
+            "score decides nothing; it flatters where the search has seen these images."
+        )
+    if confirmation.n_readings is not None and confirmation.n_readings > 1:
+        said.append(
+            f"This was reading {confirmation.n_readings} of these test images; the first was at "
+            f"{confirmation.first_reading}. Each reading after which something is changed makes the result flatter."
         )
     return said
 

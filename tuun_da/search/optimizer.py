@@ -209,6 +209,14 @@ class Optimizer:
 
         Raises TuunDaError if no trial has finished.
         """
+        return self.ranking()[0]
+
+    def ranking(self) -> list[dict[str, Any]]:
+        """The parameters of each finished trial, the best posterior mean first; of equal means, the better value.
+
+        Parameters that were run twice come twice; of thousands of trials only those that the model sees come
+        (model_size.py), among them the best values. Raises TuunDaError if no trial has finished.
+        """
         if not self._observations:
             raise TuunDaError("a recommendation needs at least one finished trial, got none")
         points, values = self._data()
@@ -217,8 +225,8 @@ class Optimizer:
         means = posterior_mean(
             self._surrogate.fit(points, drawn_in(values)(values), self._generator(_RECOMMEND, 0)), points
         )
-        best = max(range(len(means)), key=lambda i: (means[i], values[i]))
-        return copy.deepcopy(dict(self._observations[seen[best]].params))
+        order = sorted(range(len(means)), key=lambda i: (-means[i], -values[i]))
+        return [copy.deepcopy(dict(self._observations[seen[i]].params)) for i in order]
 
     def _suggest(self) -> Floats:
         rng = self._generator(_ASK, self._asked)

@@ -83,6 +83,7 @@ def train(
     on_trained: Callable[[Classifier], None] | None = None,
     on_network: Callable[[nn.Module], None] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_seconds: float = 0.0,
 ) -> TrialResult:
     """Train ``config.model`` on the training split of ``splits``, and validate it after every epoch.
 
@@ -90,11 +91,10 @@ def train(
     what it raises ends the training. ``on_trained`` gets the network at the end, and may call it as long as it runs;
     ``on_network`` gets the module itself, in evaluation mode, which may be kept.
     The test split is read only with ``evaluate_test``. The same seed gives the same result on the same machine, and
-    torch's global generators are afterwards as before. The state after each epoch is kept in the file ``checkpoint``:
-    the same call again goes on from there, with the result of a training that was never interrupted (but ``seconds``
-    are those of the last part). Raises TrainingError if the loss is no longer a number, memory runs out or the network
-    cannot be compiled; ConfigError if the model gives logits of another shape or has nothing to train, or the file is
-    another training's.
+    torch's global generators are afterwards as before. The state after each epoch is kept in the file ``checkpoint``,
+    but before the last epoch not more often than every ``checkpoint_seconds``: the same call again goes on from there,
+    with the result of a training that was never interrupted (but ``seconds`` are those of the last part). Raises
+    TrainingError if the loss is no longer a number, memory runs out or X
     """
     if device.type == "cuda" and device.index is None:  # else it would differ from the device of its own tensors
         device = torch.device("cuda", torch.cuda.current_device())
@@ -140,7 +140,7 @@ def train(
         step = 0
         reports: list[EpochReport] = []
         startup_seconds = 0.0
-        kept = None
+        kept, saved = None, begin
         if checkpoint is not None:
             kept = Checkpoint(
                 checkpoint, config, splits, transform, model, optimizer, (order_generator, transform_generator), device
@@ -194,7 +194,8 @@ def train(
                 seconds=time.monotonic() - epoch_begin,
             )
             reports.append(report)
-            if kept is not None:
+            if kept is not None and (epoch == config.epochs or time.monotonic() - saved >= checkpoint_seconds):
+                saved = time.monotonic()
                 kept.save([asdict(report) for report in reports])
             if on_epoch is not None:
                 on_epoch(report)
