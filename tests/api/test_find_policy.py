@@ -10,9 +10,9 @@ import torch
 from sklearn.datasets import load_digits
 
 import tuun_da
-from tuun_da.augment.policy import Policy
 from tuun_da.api.find_policy import KEYWORDS, find_policy
 from tuun_da.api.search_result import SearchResult
+from tuun_da.augment.policy import Policy
 from tuun_da.errors import ConfigError, DataError, ExperimentError, SearchSpaceError
 from tuun_da.search.history import Journal, TrialState, read_journal
 from tuun_da.space_file import policy_space, space_text

@@ -17,7 +17,8 @@ def test_a_folder_or_file_is_found_by_its_path_and_named_in_full(tmp_path, monke
     (tmp_path / "images" / "cats").mkdir(parents=True)
     (tmp_path / "x.npz").touch()
     (tmp_path / "digits").mkdir()
-    for given in ("images", "./images/", tmp_path / "images", "folder:images"):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for given in ("images", "./images/", tmp_path / "images", "folder:images", "~/images", "folder:~/images"):
         assert data_spec(given) == f"folder:{tmp_path / 'images'}"
     for given in ("x.npz", "npz:x.npz", tmp_path / "x.npz"):
         assert data_spec(given) == f"npz:{tmp_path / 'x.npz'}"
@@ -29,7 +30,9 @@ def test_a_folder_or_file_is_found_by_its_path_and_named_in_full(tmp_path, monke
     ("data", "message"),
     [
         ("digit", "data must be one of digits, .*got 'digit'"),
-        ("/no/such/folder", "folder:PATH or npz:PATH; got '/no/such/folder'"),
+        ("/no/such/folder", "the path of a folder of images or of an npz file; '/no/such/folder' is not there"),
+        ("~/no such folder", "'~/no such folder' is not there"),
+        (__file__, "test_search_data.py' is a file, but no npz file"),
         (b"digits", "got bytes"),
         (3, "a pair of arrays .images, labels.; got int"),
     ],

@@ -6,9 +6,9 @@ import difflib
 import importlib
 import os
 from collections.abc import Collection, Iterable
-from pathlib import Path
 
 from tuun_da.errors import ConfigError
+from tuun_da.training.checks import checked_path
 from tuun_da.training.settings import NAMED_DATA_SETS, PATH_KINDS, check_spec
 
 
@@ -27,12 +27,18 @@ def data_spec(data: object) -> str:
         raise ConfigError(f"data must be text, got {text!r}")
     kind, colon, path = text.partition(":")
     if not (colon and kind in PATH_KINDS):
-        is_named = isinstance(data, str) and text in NAMED_DATA_SETS  # a folder of that name is ./digits
-        kind, path = ("folder" if Path(text).is_dir() else "npz" if text.endswith(".npz") else ""), text
-        if is_named or not kind:
-            check_spec(text)
+        if isinstance(data, str) and text in NAMED_DATA_SETS:  # a folder of that name is ./digits
             return text
-    return f"{kind}:{Path(path).expanduser().resolve()}"
+        kind, path = ("folder" if checked_path("data", text).is_dir() else "npz" if text.endswith(".npz") else ""), text
+        if not kind:
+            if not isinstance(data, str) or os.sep in text or text.startswith("~"):
+                there = "is a file, but no npz file" if checked_path("data", text).exists() else "is not there"
+                raise ConfigError(
+                    f"data must be one of {', '.join(NAMED_DATA_SETS)}, or the path of a folder of images or of an npz "
+                    f"file; {text!r} {there}"
+                )
+            check_spec(text)
+    return f"{kind}:{checked_path('data', path).resolve()}"
 
 
 def model_name(model: object) -> str:
