@@ -205,6 +205,7 @@ def test_a_trial_asks_before_the_slow_imports_reports_each_epoch_and_echoes_what
     assert (settings["policy"], settings["image_size"], settings["num_classes"]) == ("search", 8, 10)
     assert settings["train"]["epochs"] == echo.details["planned_epochs"] == 2
     assert settings["data"]["train_per_class"] == 5
+    assert set(echo.details["hardware"]) == {"device", "cpu", "cores", "threads", "system"}
 
 
 def test_without_nni_it_runs_and_prints_its_reports(tmp_path):

@@ -54,6 +54,7 @@ def main() -> int:
         # Only now what takes seconds to import.
         from tuun_da.augment.named import build_transform
         from tuun_da.training.device import pick_device, set_threads
+        from tuun_da.training.hardware import described_hardware
         from tuun_da.training.trial import run_trial, trial_splits
 
         set_threads(options.threads)
@@ -63,6 +64,7 @@ def main() -> int:
         trial["left_out"] = splits.left_out  # broken files, with --skip-broken, and duplicates
         trial["number"] = number = nni.get_sequence_id()  # draws the fresh validation images; 0 outside an experiment
         with pick_device(options.device, trials_per_gpu=options.trials_per_gpu) as device:
+            trial["hardware"] = described_hardware(device)
             run_trial(train_config, data_config, trial_config, transform, device, progress, number=number)
     except KeyboardInterrupt:  # NNI stops a trial by SIGINT, and kills it 5 s later
         report(parameters, progress, state="stopped", stopped_at_epoch=len(progress.curve), **trial)

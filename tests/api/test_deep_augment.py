@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.datasets import load_digits
 
 import tuun_da
 from tuun_da.api.deep_augment import DeepAugment, DeepAugmentConfig
+from tuun_da.api.search_result import BestPolicies
 from tuun_da.augment.policy import Policy
+from tuun_da.engines.replay import optimizer_from_journal
 from tuun_da.errors import ConfigError, DataError, ExperimentError
-from tuun_da.operations import DEEPAUGMENT_TYPES
+from tuun_da.operations import DEEPAUGMENT_TYPES, Operation, SubPolicy
 from tuun_da.policy_format import PolicyRecord
+from tuun_da.training.checkpoint import Checkpoint
 from tuun_da.training.datasets import load_splits
 from tuun_da.training.fresh_validation import fresh_validation
 from tuun_da.training.loop import train
@@ -154,6 +159,11 @@ def test_a_result_that_was_interrupted_goes_on_in_another_object(tmp_path, monke
         ({"child_first_train_epochs": -1}, "child_first_train_epochs must be"),
         ({"child_learning_rate": 0}, "child_learning_rate must be a number in"),
         ({"model": torch.nn.Linear(1, 1)}, "model must be a name, or a function or class"),
+        (
+            {"notebook_path": "x.csv"},
+            "'notebook_path' of the published package has no meaning here: the history is kept",
+        ),
+        ({"logging": None}, "'logging' of the published package has no meaning here"),
         (["model"], "config must be a mapping of keys to values, got list"),
     ],
 )
@@ -170,6 +180,13 @@ def test_a_wrong_config_is_refused_at_once(config, message, tmp_path):
         (IMAGES / 255.0, LABELS, "images must be uint8"),
         (IMAGES, LABELS[:-1], "labels must be as many as the images"),
         (IMAGES, LABELS * 0, "at least two classes"),
+        (IMAGES, None, "labels must be an array of numbers, got NoneType"),
+        (
+            IMAGES,
+            [f"class {label}" for label in LABELS],
+            r"whole number for each image, got text; np.unique\(labels, ret",
+        ),
+        (np.repeat(IMAGES[:, None], 3, axis=1), LABELS, "channels last"),
     ],
 )
 def test_wrong_images_are_refused_at_once(images, labels, message, tmp_path):
@@ -182,3 +199,96 @@ def test_there_is_no_history_before_there_is_a_trial(tmp_path):
     search = DeepAugment(IMAGES, LABELS, TINY, journal=tmp_path / "j.jsonl")
     with pytest.raises(ExperimentError, match="before optimize has run"):
         _ = search.history
+
+
+QUICK = TINY | {"child_first_train_epochs": 0, "opt_samples": 1, "child_epochs": 1, "method": "random_search"}
+
+
+@pytest.mark.parametrize("name", ["digits", "folder", "npz with all splits"])
+def test_images_may_be_a_name_or_a_path_and_keep_their_own_splits(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = name
+    if name == "folder":
+        images = tmp_path / "images"
+        for number, (pixels, label) in enumerate(zip(IMAGES[:200], LABELS[:200], strict=True)):
+            (images / str(label)).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(images / str(label) / f"{number}.png")
+    elif name != "digits":
+        images = "own.npz"
+        np.savez(
+            images, x_train=IMAGES[:400], y_train=LABELS[:400], x_val=IMAGES[400:700], y_val=LABELS[400:700],
+            x_test=IMAGES[700:850], y_test=LABELS[700:850],
+        )  # fmt: skip
+    result = DeepAugment(images, config=QUICK, device="cpu", threads=1, progress=False).optimize(1)
+    data = DataConfig.from_mapping(result.content.trials[0].details["settings"]["data"])
+    splits = load_splits(data)
+    sizes = [len(labels) for labels in (splits.train_labels, splits.validation_labels, splits.test_labels)]
+    assert sizes == {"digits": [60, 1378, 359], "folder": [60, 100, 40]}.get(name, [60, 300, 150])
+    assert result.best_score is not None
+
+
+def test_a_name_has_labels_of_its_own(tmp_path):
+    with pytest.raises(ConfigError, match="labels are for images in arrays; the images are 'digits'"):
+        DeepAugment("digits", LABELS, QUICK, journal=tmp_path / "j.jsonl")
+    with pytest.raises(ConfigError, match="data must be one of digits, cifar10"):
+        DeepAugment("fashion_mnist", config=QUICK, journal=tmp_path / "j.jsonl")
+
+
+def test_the_table_does_not_replace_a_journal_that_is_called_csv(tmp_path):
+    few = slice(0, 300)
+    search = DeepAugment(IMAGES[few], LABELS[few], QUICK, journal=tmp_path / "n.csv", device="cpu", progress=False)
+    result = search.optimize(1)
+    assert len(BestPolicies.load(tmp_path / "n.csv")) == 1
+    assert (tmp_path / "n.trials.csv").read_text() == result.trials.to_text()
+
+
+def test_the_first_epochs_train_once_and_an_interrupt_in_them_returns_what_there_is(tmp_path, monkeypatch, capsys):
+    few = slice(0, 300)
+    config = QUICK | {"child_first_train_epochs": 3}
+    epochs = []
+    saved = Checkpoint.save
+
+    def save(self, reports):
+        saved(self, reports)
+        epochs.append(len(reports))
+        if epochs == [1]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "save", save)
+
+    def optimize(n):
+        return DeepAugment(IMAGES[few], LABELS[few], config, journal=tmp_path / "j", device="cpu").optimize(n)
+
+    first = optimize(2)
+    assert (first.interrupted, len(first), first.trials) == (True, 0, [])
+    assert "Interrupted in the first epochs" in capsys.readouterr().out
+    assert "no score yet" in first._repr_html_()
+    assert len(optimize(1)) == 1
+    assert epochs == [1, 2, 3]  # it went on
+    assert len(optimize(2)) == 2
+    assert epochs == [1, 2, 3]  # and trained no more
+
+
+def test_each_image_takes_one_of_five_sub_policies_or_none(searched):
+    """16 % each and 20 %, counted on images that each sub-policy changes to a value of its own."""
+    _, _, result = searched
+    record = result.record
+    values = (40.0, 80.0, 120.0, 160.0, 200.0)
+    sub_policies = tuple(SubPolicy((Operation("solarize", 1.0, 1 - value / 256),)) for value in values)
+    policy = Policy.from_record(dataclasses.replace(record, sub_policies=sub_policies))
+    ramp = torch.arange(0, 250, dtype=torch.uint8)[:, None].expand(250, 250)
+    n = 4000
+    images = policy(ramp.expand(n, 1, 250, 250)[..., :8], generator=torch.Generator().manual_seed(0))
+    inverted = (images[:, 0, :, 0] != torch.arange(250)).sum(1)  # the larger the threshold, the fewer
+    shares = {count: int((inverted == count).sum()) / n for count in inverted.unique().tolist()}
+    assert len(shares) == 6
+    assert shares.pop(0) == pytest.approx(0.2, abs=0.03)
+    assert list(shares.values()) == pytest.approx([0.16] * 5, abs=0.03)
+
+
+def test_the_trial_without_augmentation_is_told_to_the_optimizer(searched):
+    _, first, result = searched
+    optimizer = optimizer_from_journal(result.content)
+    told = [dict(seen.params) for seen in optimizer.observations]
+    assert told[0] == dict(first.content.trials[0].parameters)
+    assert len(told) == len(result)

@@ -22,6 +22,7 @@ from tuun_da.search.history import TrialState, read_journal
 from tuun_da.space_file import policy_space
 from tuun_da.training.arrays import kept_as_npz
 from tuun_da.training.datasets import load_splits
+from tuun_da.training.hardware import described_hardware
 from tuun_da.training.loop import train
 from tuun_da.training.schedule import TrainConfig
 from tuun_da.training.settings import DataConfig, TrialConfig
@@ -74,6 +75,7 @@ def test_a_trial_is_the_training_of_its_policy_and_says_what_nni_would_be_told(w
         assert time.time() - 600 < trial.started < trial.ended < time.time()
         assert trial.details["planned_epochs"] == 1
         assert trial.details["left_out"] == splits.left_out
+        assert trial.details["hardware"] == described_hardware(torch.device("cpu"))
         settings = trial.details["settings"]
         assert (settings["image_size"], settings["num_classes"], settings["policy"]) == (8, 10, "search")
         assert TrainConfig.from_mapping(settings["train"]) == plan().train
@@ -244,3 +246,11 @@ def test_a_plan_says_how_the_policy_meets_the_images():
     record = recommend(never).record
     assert (record.per, record.unchanged_share) == ("image", 1.0)
     assert np.isfinite(record.searched["score"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_refused_before_there_is_a_journal(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    with pytest.raises(ConfigError, match="torch sees no GPU, got 'cuda'"):
+        run_search(replace(plan(), device="cuda"), SPACE, SETTINGS, 1, journal=path)
+    assert not path.exists()

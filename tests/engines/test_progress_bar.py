@@ -7,7 +7,12 @@ import io
 import pytest
 
 from tuun_da.engines import progress_bar
-from tuun_da.engines.progress_bar import ProgressBar
+from tuun_da.engines.progress_bar import ProgressBar, time_for_people
+
+
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "91")
 
 
 class Terminal(io.StringIO):
@@ -35,6 +40,37 @@ def test_on_a_terminal_one_line_is_rewritten_and_ends_with_its_stage(clock):
     assert stream.getvalue().count("\n") == 1
     bar.close()
     assert stream.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"), [(100, "Searching ["), (60, "Searching 1 of 4"), (30, "Searching 1 of 4")]
+)
+def test_no_line_is_wider_than_the_terminal(columns, shown, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream = Terminal()
+    bar = ProgressBar(stream)
+    for done in (0, 1):
+        bar.show("Searching", done, 4, "trials, best score 0.9876, 3 failed")
+    lines = stream.getvalue().split("\r")[1:]
+    assert min(columns - 1, 90) <= min(map(len, lines)) <= max(map(len, lines)) <= columns - 1
+    assert lines[1].startswith(shown)
+
+
+def test_a_shorter_line_leaves_nothing_of_a_longer_one(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    stream = Terminal()
+    bar = ProgressBar(stream)
+    for words in ("w" * 100, "w"):
+        bar.show("Searching", 1, 4, words)
+    long, short = stream.getvalue().split("\r")[1:]
+    assert len(long) == len(short) > 90
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (89, "89 s"), (100, "2 min"), (5340, "89 min"), (7380, "2 h 03 min")]
+)
+def test_times_are_in_units_for_people(seconds, words):
+    assert time_for_people(seconds) == words
 
 
 def test_in_a_notebook_too_one_line_is_rewritten():

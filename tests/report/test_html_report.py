@@ -19,8 +19,10 @@ from PIL import Image
 
 from tuun_da.api.experiment_report import experiment_report, report_text
 from tuun_da.policy_format import PolicyRecord
+from tuun_da.report.html_tables import effects_table
 from tuun_da.report.policy_pictures import policy_pictures
 from tuun_da.report.svg_chart import ticks
+from tuun_da.search.effects import Estimate
 
 VOID = {"meta", "link", "img", "br", "wbr"}
 SVG_ALONE = {"line", "path", "circle"}
@@ -221,3 +223,36 @@ def test_the_policy_file_in_the_page_is_the_policy(plain_report):
     start = one.text.index('{\n  "version": 1,')
     content, _ = json.JSONDecoder().raw_decode(one.text[start:])
     assert PolicyRecord.from_json(json.dumps(content)).sub_policies == plain_report.record.sub_policies
+
+
+def test_no_word_turns_the_direction_of_others_and_no_control_character_is_left(plain_report):
+    turned = "a\u202eb\u2066c\x9bd\x1be"
+    points = tuple(dataclasses.replace(point, label=turned) for point in plain_report.points)
+    said = {"data": {"data": turned}}
+    report = dataclasses.replace(plain_report, points=points, experiment=turned, trial_settings=said)
+    for form in ("html", "md"):
+        text = report_text(report, form)
+        assert not re.search("[\u202a-\u202e\u2066-\u2069\x80-\x9f\x1b]", text)
+    assert "a?b?c?d?e" in report_text(report, "html")
+
+
+@pytest.mark.parametrize("size", [1e-6, 0.0137, 1.0, 480.0, 2e9])
+def test_changes_of_any_size_fit_into_narrow_cells(plain_report, size):
+    effects = plain_report.effects
+    largest = max(abs(end) for e in effects.types for end in (e.overall.low, e.overall.high))
+
+    def scaled(estimate):
+        return Estimate(*(size * number / largest for number in dataclasses.astuple(estimate)))
+
+    types = tuple(
+        dataclasses.replace(e, overall=scaled(e.overall), by_magnitude=tuple(map(scaled, e.by_magnitude)))
+        for e in effects.types
+    )
+    report = dataclasses.replace(plain_report, percent=False, effects=dataclasses.replace(effects, types=types))
+    table = effects_table(report, report.effects)
+    cells = re.findall(r'<td class="(?:help|hurt)[^>]*>([^<]*)</td>', table)
+    assert cells
+    assert max(map(len, cells)) <= 5
+    unit = float(found[1]) if (found := re.search(r"1 stands for ([^:]+):", table)) else 1.0
+    means = sorted(round(estimate.mean / unit, 2) for e in types for estimate in e.by_magnitude)
+    assert sorted(float(cell.replace("−", "-")) for cell in cells) == pytest.approx(means)

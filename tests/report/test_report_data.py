@@ -10,6 +10,9 @@ from made_journals import BEGAN, SECONDS, made_journal
 
 from tuun_da.api.experiment_report import experiment_report, report_text
 from tuun_da.errors import ConfigError
+from tuun_da.operations import Operation, SubPolicy
+from tuun_da.report.summary import data_name, verdict
+from tuun_da.report.wording import does_nothing
 from tuun_da.search.history import Journal, Trial, TrialState, read_journal
 from tuun_da.search.space import SearchSpace
 
@@ -139,3 +142,53 @@ def test_hardware_is_what_the_trials_said(tmp_path):
     path = made_journal(tmp_path / "b", n_trials=3, n_initial=5, failed=())
     [name] = experiment_report(path, images="none").hardware
     assert "did not say" in name
+
+
+def test_a_machine_has_a_row_for_each_part_and_several_machines_a_row_each(tmp_path):
+    parts = {"device": "NVIDIA H200", "cores": 16}
+    path = made_journal(tmp_path / "a", n_trials=3, n_initial=5, failed=(), details={"hardware": parts})
+    assert experiment_report(path, images="none").hardware == parts
+    lines = path.read_text().splitlines()
+    lines[-2] = lines[-2].replace('"cores": 16', '"cores": 8')  # of the last trial that ended
+    path.write_text("\n".join(lines) + "\n")
+    assert experiment_report(path, images="none").hardware == {
+        "machine 1, 2 trials": "device NVIDIA H200, cores 16",
+        "machine 2, 1 trial": "device NVIDIA H200, cores 8",
+    }
+
+
+@pytest.mark.parametrize(
+    ("operations", "nothing"),
+    [
+        ([Operation("rotate", 0.0, 0.9), Operation("invert", 0.004, 0.0)], True),
+        ([Operation("randomHorizontalFlip", 1.0, 0.0), Operation("verticalFlip", 1.0, 0.001)], True),
+        ([Operation("rotate", 0.0, 0.9), Operation("invert", 0.02, 0.0)], False),
+        ([Operation("randomHorizontalFlip", 1.0, 0.5)], False),
+    ],
+)
+def test_a_policy_that_does_nothing_is_told_from_others(operations, nothing):
+    assert does_nothing((SubPolicy(tuple(operations)),)) is nothing
+
+
+def test_the_verdict_says_that_no_augmentation_is_recommended(plain_report):
+    record = dataclasses.replace(plain_report.record, sub_policies=(SubPolicy((Operation("rotate", 0.0, 0.5),)),))
+    still = dataclasses.replace(plain_report, record=record, confirmation=None)
+    assert "In effect it leaves the images as they are" in verdict(still)
+    assert "leaves the images as they are" not in verdict(plain_report)
+    known = dataclasses.replace(still, recommended=still.baselines[0].trial)
+    assert f"trial {known.recommended.id}, no augmentation, which scored" in verdict(known)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("digits", "digits"),
+        ("folder:/data/steel/all", "steel/all"),
+        ("folder:/data/pawprints", "pawprints"),
+        ("folder:/images", "images"),
+        ("npz:/x/arrays-0123456789abcdef.npz", "images in arrays"),
+        ("npz:/x/cells.npz", "cells.npz"),
+    ],
+)
+def test_a_data_set_has_a_name_that_says_something(data, name):
+    assert data_name(data) == name

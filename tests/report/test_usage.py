@@ -9,12 +9,15 @@ import os
 import shlex
 
 import torch
-from made_journals import made_journal
+from made_journals import TYPES, made_journal
 
 from tuun_da.api.experiment_report import experiment_report
+from tuun_da.api.find_policy import find_policy
 from tuun_da.cli import main
 from tuun_da.engines.nni_config import read_config
-from tuun_da.report.usage import policy_command, rerun_config, trial_command, usage_snippets
+from tuun_da.operations import Operation, SubPolicy
+from tuun_da.report.usage import policy_command, rerun, rerun_config, trial_command, usage_snippets
+from tuun_da.space_file import policy_space
 from tuun_da.training.options import (
     add_training_options,
     add_trial_options,
@@ -85,6 +88,45 @@ def test_the_policy_is_written_and_the_snippets_run_on_it(experiment, plain_repo
     assert image.dtype == torch.float32
     assert main(shlex.split(export.code)[1:]) == 0
     assert (tmp_path / "augmentation.py").is_file()
+
+
+def test_a_policy_that_no_other_library_can_express_is_not_told_to_be_exported(plain_report, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sub_policy = SubPolicy((Operation("elastic", 1.0, 0.5), Operation("rotate", 1.0, 0.5)))
+    record = dataclasses.replace(plain_report.record, sub_policies=(sub_policy,))
+    record.save("best_policy.json")
+    assert main(["export", "best_policy.json", "--to", "torchvision", "-o", "a.py"]) != 0
+    *_, last = usage_snippets(dataclasses.replace(plain_report, record=record))
+    images = torch.zeros(64, 3, 16, 16, dtype=torch.uint8)
+    names = {"train_set": list(zip(images, range(64), strict=True))}
+    exec(last.code, names)
+    [(batch, labels)] = names["loader"]
+    assert batch.shape == images.shape
+    assert sorted(labels.tolist()) == list(range(64))
+
+
+def test_the_call_that_searches_again_makes_the_same_trials(tmp_path, monkeypatch):
+    """Of a search in Python; the settings are none of the defaults."""
+    monkeypatch.chdir(tmp_path)
+    space = policy_space(TYPES, sub_policies=2)
+    settings = {
+        "model": "child_cnn", "epochs": 1, "batch_size": 16, "learning_rate": 0.02, "reward": "best",
+        "train_per_class": 4, "validation_size": 100, "split_seed": 3, "repeats": 2, "validation_sample": 60,
+        "surrogate": "forest", "acquisition": "ucb", "beta": 1.5, "n_initial": 2, "per": "image",
+        "unchanged_share": 0.25, "on_top_of_etp": True, "seed": 7, "initial": [], "space": space,
+    }  # fmt: skip
+    first = find_policy("digits", 3, **settings, journal="first.jsonl", progress=False)
+    code = rerun(experiment_report(first.journal_path, images="none")).code
+    (tmp_path / "search_space.json").write_text(json.dumps(space))
+    names = {}
+    exec(code, names)
+    assert names["found"].journal_path != first.journal_path
+
+    def ran(result):
+        return [(trial.id, dict(trial.parameters), trial.value) for trial in result.content.trials]
+
+    assert ran(names["found"]) == ran(first)
+    assert names["found"].content.settings == first.content.settings
 
 
 def test_a_folder_of_the_home_stays_one_for_the_shell(plain_report):

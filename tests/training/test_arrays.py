@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas
 import pytest
 import torch
+from PIL import Image
 
 from tuun_da.errors import DataError
 from tuun_da.training.arrays import checked_arrays, kept_as_npz
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
 LABELS = np.arange(12) % 3
+PICTURES = [Image.fromarray(pixels) for pixels in IMAGES]
+SERIES = pandas.Series(LABELS, index=range(12, 0, -1))
 
 
-@pytest.mark.parametrize("images", [IMAGES, IMAGES[..., 0], IMAGES[..., :1], torch.from_numpy(IMAGES)])
-@pytest.mark.parametrize("labels", [LABELS, LABELS[:, None], LABELS.tolist(), LABELS.astype(np.uint8)])
+@pytest.mark.parametrize("images", [IMAGES, IMAGES[..., 0], IMAGES[..., :1], torch.from_numpy(IMAGES), PICTURES])
+@pytest.mark.parametrize("labels", [LABELS, LABELS[:, None], LABELS.tolist(), LABELS.astype(np.uint8), SERIES])
 def test_arrays_that_are_right_stay_as_they_are(images, labels):
     pixels, classes = checked_arrays(images, labels)
-    np.testing.assert_array_equal(pixels, np.asarray(images))
+    np.testing.assert_array_equal(pixels, IMAGES if images is PICTURES else np.asarray(images))
     np.testing.assert_array_equal(classes, LABELS)
     assert (pixels.dtype, classes.dtype) == (np.uint8, np.int64)
 
@@ -43,11 +47,19 @@ def test_arrays_that_are_right_stay_as_they_are(images, labels):
         (IMAGES[:0], LABELS[:0], "images must have the shape"),
         (IMAGES[0, 0], LABELS, "images must have the shape"),
         ("images.npy", LABELS, "images must be an array of numbers, got str|images must be uint8"),
-        ([IMAGES[0], IMAGES[1, :5]], [0, 1], "images must be an array"),
+        ([IMAGES[0], IMAGES[1, :5]], [0, 1], r"one shape, got \(5, 8, 3\) and \(8, 8, 3\)"),
         (None, LABELS, "images must be an array of numbers, got NoneType"),
         (IMAGES, np.eye(3)[LABELS], r"labels.argmax\(axis=1\)"),
-        (IMAGES, LABELS.astype(float), "labels must be whole numbers"),
-        (IMAGES, LABELS.astype(str), "labels must be whole numbers"),
+        (IMAGES, LABELS.astype(float), r"one whole number for each image, got float64; np.unique\(labels, ret"),
+        (IMAGES, LABELS > 0, "one whole number for each image, got bool"),
+        (IMAGES, LABELS.astype(str), r"one whole number for each image, got text; np.unique\(labels, return_inv"),
+        (IMAGES, pandas.Series(LABELS.astype(str), dtype=object), "whole number for each image, got text"),
+        (IMAGES, pandas.Series(LABELS.astype(str)).astype("category"), "whole number for each image, got text"),
+        (IMAGES, None, "labels must be an array of numbers, got NoneType"),
+        (LABELS, IMAGES, r"images come first and labels second; got images of the shape \(12,\) and labels of"),
+        (torch.from_numpy(IMAGES).permute(0, 3, 1, 2), LABELS, r"images.permute\(0, 2, 3, 1\) has them there"),
+        ([Image.fromarray(IMAGES[0]), Image.fromarray(IMAGES[1, :5])], [0, 1], r"one shape, got \(8, 5\) RGB and"),
+        ([Image.fromarray(IMAGES[0]), Image.fromarray(IMAGES[1]).convert("L")], [0, 1], r"got \(8, 8\) L and"),
     ],
 )
 def test_arrays_that_are_none_are_refused_in_words(images, labels, message):

@@ -5,26 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuun_da.api.deep_augment_data import data_and_splits
 from tuun_da.api.python_search import AUTO, Place, digest, search_in_python
 from tuun_da.api.search_data import model_name, refuse_unknown
 from tuun_da.api.search_result import BestPolicies
 from tuun_da.engines.local_trial import TrialPlan
 from tuun_da.engines.tuner_settings import TunerSettings
-from tuun_da.errors import ConfigError, DataError, ExperimentError
+from tuun_da.errors import ConfigError, ExperimentError
 from tuun_da.operations import DEEPAUGMENT_TYPES
 from tuun_da.search.history import JournalContent, Trial
 from tuun_da.space_file import policy_space
 from tuun_da.training.checks import checked_choice, checked_integer, checked_number
 from tuun_da.training.schedule import TrainConfig
-from tuun_da.training.settings import DataConfig, TrialConfig
+from tuun_da.training.settings import TrialConfig
 
 if TYPE_CHECKING:
     import pandas
 
-TEST_SHARE = 0.2
-"""Of the images, kept for ``confirm``."""
 VALIDATION_IMAGES = 1000
 """Fresh ones for each trial."""
 UNCHANGED_SHARE = 0.2
@@ -32,6 +32,13 @@ UNCHANGED_SHARE = 0.2
 SURROGATES = {"bayesian_optimization": "forest", "random_search": "random"}
 LEARNING_RATES = {"child_cnn": 0.02}
 """Where it is not TrainConfig's, which is for networks with batch normalization."""
+
+ELSEWHERE = {
+    "notebook_path": "the history is kept beside the journal, whose place is DeepAugment(..., journal=PATH)",
+    "pre_aug_weights_path": "the weights after child_first_train_epochs are kept beside the journal",
+    "logging": "leave it out, and set up Python's logging as you like",
+}
+"""Keys of the published config that are none of the search, and what stands for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,19 +95,24 @@ class DeepAugmentConfig:
         """The settings in a mapping. Raises ConfigError, for an unknown key with the one that was probably meant."""
         if config is not None and not isinstance(config, Mapping):
             raise ConfigError(f"config must be a mapping of keys to values, got {type(config).__name__}")
+        for key in config or ():
+            if isinstance(key, str) and key in ELSEWHERE:
+                raise ConfigError(f"config key {key!r} of the published package has no meaning here: {ELSEWHERE[key]}")
         refuse_unknown("config key", config or (), [field.name for field in fields(cls)])
         return cls(**(config or {}))
 
 
 class DeepAugment:
-    """Searches a policy for images that are at hand as arrays.
+    """Searches a policy as the published package does.
 
         best = DeepAugment(images, labels, config={"child_epochs": 20}).optimize(300)
         best.policy(images)                       # the recommended one, as a transform
         for policy, score in best[:5]: ...        # the best by their scores
 
-    ``images`` are uint8 (n, h, w) or (n, h, w, 3), ``labels`` whole numbers (n,). A fifth of the images is kept for
-    ``confirm``, ``train_set_size`` are for training, all others for validation.
+    ``images`` are uint8 (n, h, w) or (n, h, w, 3), ``labels`` whole numbers (n,); or else ``images`` is the name of a
+    data set ("cifar10") or the path of a folder or npz file, as in ``find_policy``, and there are no ``labels``. A
+    fifth of the images is kept for ``confirm`` unless the data have a test split, ``train_set_size`` are for training,
+    all others for validation unless the data have a split for that.
 
     A policy has five sub-policies of two operations with a magnitude each: 20 dimensions. Each image takes one of them,
     16 % each, or none, 20 %. A random forest and the expected improvement propose; the first trial is no augmentation.
@@ -111,7 +123,7 @@ class DeepAugment:
     def __init__(
         self,
         images: object,
-        labels: object,
+        labels: object = None,
         config: Mapping[str, Any] | None = None,
         *,
         journal: str | os.PathLike[str] | None = AUTO,
@@ -121,17 +133,14 @@ class DeepAugment:
         seed: int = 0,
         progress: bool = True,
     ) -> None:
-        from tuun_da.training.arrays import checked_arrays, kept_as_npz
-
         self.config = DeepAugmentConfig.from_mapping(config)
         surrogate = SURROGATES[self.config.method]
         self._settings = TunerSettings(
             surrogate=surrogate, n_initial=self.config.opt_initial_points, initial=["none"], seed=seed
         )
         self._n_workers, self._progress = n_workers, progress
-        pixels, classes = checked_arrays(images, labels)
-        validation = _validation_size(len(pixels), self.config.train_set_size)
         self._place = Place(journal)
+        data, n_validation = data_and_splits(images, labels, self.config.train_set_size, self._place)
         self._plan = TrialPlan(
             train=TrainConfig(
                 model=self.config.model,
@@ -142,13 +151,8 @@ class DeepAugment:
                 reward_epochs=self.config.opt_last_n_epochs,
                 seed=seed,
             ),
-            data=DataConfig(
-                data=f"npz:{kept_as_npz(pixels, classes, self._place.folder)}",
-                train_size=self.config.train_set_size,
-                validation_size=validation,
-                test_size=TEST_SHARE,
-            ),
-            trial=TrialConfig(repeats=self.config.opt_samples, validation_sample=min(validation, VALIDATION_IMAGES)),
+            data=data,
+            trial=TrialConfig(repeats=self.config.opt_samples, validation_sample=min(n_validation, VALIDATION_IMAGES)),
             per="image",
             unchanged_share=UNCHANGED_SHARE,
             device=device,
@@ -167,15 +171,24 @@ class DeepAugment:
         Ctrl-C ends it, and it returns what there is. After every trial the table of all of them stands as CSV beside
         the journal. Raises as ``find_policy`` does.
         """
+        checked_integer("n_trials", n_trials, low=1)
         plan = self._with_validation_sample(self._plan)
-        if self.config.child_first_train_epochs:
-            plan = replace(plan, train=replace(plan.train, weights=self._first_weights(plan)))
         space = policy_space(DEEPAUGMENT_TYPES, probabilities=False)
+        if self.config.child_first_train_epochs:
+            path = self._first_weights_path(plan)
+            try:
+                self._train_first(plan, path)
+            except KeyboardInterrupt:
+                if self._progress:
+                    print("Interrupted in the first epochs, of which the last whole one is kept; call it again.")
+                nothing = JournalContent(space, self._settings.to_dict(), {}, ())
+                return BestPolicies(nothing, interrupted=True, model=plan.train.model, kept=self._place.kept)
+            plan = replace(plan, train=replace(plan.train, weights=str(path)))
         journal = self._place.journal(plan, space, self._settings)
 
         def heard(trial: Trial, content: JournalContent) -> None:
             if journal is not None:
-                BestPolicies(content).to_csv(journal.with_suffix(".csv"))
+                BestPolicies(content).to_csv(_table_path(journal))
             on_trial(trial, content)
 
         self._result = search_in_python(
@@ -217,8 +230,16 @@ class DeepAugment:
             )
         return replace(plan, trial=replace(plan.trial, validation_sample=None))
 
-    def _first_weights(self, plan: TrialPlan) -> str:
-        """The file of the weights after ``child_first_train_epochs`` without augmentation, trained unless it is there.
+    def _first_training(self, plan: TrialPlan) -> TrainConfig:
+        return replace(plan.train, epochs=self.config.child_first_train_epochs, reward="last")
+
+    def _first_weights_path(self, plan: TrialPlan) -> Path:
+        """Where the weights after ``child_first_train_epochs`` are kept: a name for these data and settings."""
+        digits = digest([self._first_training(plan).to_dict(), plan.data.to_dict()])
+        return self._place.folder / f"first-{digits}.pt"
+
+    def _train_first(self, plan: TrialPlan, path: Path) -> None:
+        """Train ``child_first_train_epochs`` without augmentation, unless the file at ``path`` has their weights.
 
         It is the checkpoint of that training, which goes on where it was interrupted.
         """
@@ -226,23 +247,16 @@ class DeepAugment:
         from tuun_da.training.loop import train
         from tuun_da.training.trial import trial_splits
 
-        config = replace(plan.train, epochs=self.config.child_first_train_epochs, reward="last")
-        path = self._place.folder / f"first-{digest([config.to_dict(), plan.data.to_dict()])}.pt"
+        config = self._first_training(plan)
         self._place.make_folder()
         if self._progress and not path.exists():
             print(f"Training {config.epochs} epochs without augmentation, from whose weights every trial starts.")
         set_threads(plan.threads)
         with pick_device(plan.device, trials_per_gpu=plan.trials_per_gpu) as device:
             train(config, trial_splits(plan.data), None, device, checkpoint=path)
-        return str(path)
 
 
-def _validation_size(n_images: int, train_set_size: int) -> int:
-    """The images that are left for validation. Raises DataError where none are."""
-    rest = n_images - round(TEST_SHARE * n_images)
-    if train_set_size >= rest:
-        raise DataError(
-            f"train_set_size must be less than {rest}, because of {n_images} images {n_images - rest} are kept for "
-            f"the test and some must be left to validate; got {train_set_size}"
-        )
-    return rest - train_set_size
+def _table_path(journal: Path) -> Path:
+    """The table of the trials beside their journal, which it must not replace."""
+    path = journal.with_suffix(".csv")
+    return path if path != journal else journal.with_name(f"{journal.stem}.trials.csv")

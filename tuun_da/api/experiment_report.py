@@ -14,12 +14,15 @@ from tuun_da.engines.experiment_files import confirmation_path
 from tuun_da.errors import ConfigError, ExperimentError, TuunDaError
 
 if TYPE_CHECKING:
+    from tuun_da.engines.export import Recommendation
     from tuun_da.policy_format import PolicyRecord
     from tuun_da.report.report_data import Pictures, Report
     from tuun_da.search.history import JournalContent
 
 POLICY_NAME = "best_policy.json"  # as tuun-da search and tuun-da best write it
 NO_IMAGES = "none"
+SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".json": "json"}
+"""The format of a report by the ending of its file."""
 DOWNLOADED = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python", "svhn": "train_32x32.mat"}
 """The data sets that would be downloaded, and what is there of them if they have been."""
 
@@ -44,24 +47,56 @@ def experiment_report(
     home folders are not hidden. The policy is the one that the confirmation chose, if it is beside. Raises
     JournalError, ConfigError, and ExperimentError where no trial has come to a score.
     """
+    from tuun_da.search.history import read_journal
+
+    content = read_journal(path)
+    _refuse_without_score(content)
+    confirmed_trial = None
+    if confirmation is None:
+        confirmation, confirmed_trial = confirmation_of(content, policy_places(path, *beside))
+    return report_of(
+        content,
+        named=str(path) if named is None else named,
+        experiment=path.parent.parent.name if path.parent.name == "checkpoint" else None,
+        confirmation=confirmation,
+        confirmed_trial=confirmed_trial,
+        images=images,
+        data_dir=data_dir,
+        cost_per_hour=cost_per_hour,
+        paths=paths,
+        with_pictures=with_pictures,
+    )
+
+
+def report_of(
+    content: JournalContent,
+    *,
+    named: str,
+    experiment: str | None = None,
+    recommendation: Recommendation | None = None,
+    confirmation: str | None = None,
+    confirmed_trial: int | None = None,
+    images: str | None = None,
+    data_dir: str | None = None,
+    cost_per_hour: float | None = None,
+    paths: bool = False,
+    with_pictures: bool = True,
+) -> Report:
+    """The report of what a journal holds, or would hold: ``named`` is empty for one that was kept in memory.
+
+    ``recommendation`` is what ``recommend`` says of it, if it was asked already. The rest is as in
+    ``experiment_report``.
+    """
     from tuun_da.engines.export import recommend, recommendation_of
     from tuun_da.engines.known import KNOWN
     from tuun_da.probe_format import ProbeRecord
     from tuun_da.report.confirmation import read_confirmation
     from tuun_da.report.home_paths import home_hider
     from tuun_da.report.report_data import Pictures, make_report
-    from tuun_da.search.history import read_journal
 
-    content = read_journal(path)
     _refuse_without_score(content)
     hide: Callable[[Any], Any] = _as_it_is if paths else home_hider()
-    experiment = path.parent.parent.name if path.parent.name == "checkpoint" else None
-    recommendation = recommend(content, experiment=experiment)
-    confirmed_trial = None
-    if confirmation is None:
-        confirmation, confirmed_trial = _confirmation_of(
-            content, (*(folder / POLICY_NAME for folder in (Path(), path.parent, *beside)), path.with_suffix(".json"))
-        )
+    recommendation = recommend(content, experiment=experiment) if recommendation is None else recommendation
     confirmed = None if confirmation is None else read_confirmation(confirmation)
     if confirmed is not None and f"trial {recommendation.trial.id}" in [label for label, _, _ in confirmed.tried]:
         # fresh validation images have chosen among what is recommended
@@ -80,7 +115,7 @@ def experiment_report(
         recommended=recommendation.trial,
         record=record,
         experiment=experiment,
-        journal=str(path) if named is None else named,
+        journal=named,
         labels=_labels(content),
         probe=None if probe is None else ProbeRecord.from_json(probe),
         confirmation=confirmed,
@@ -91,6 +126,31 @@ def experiment_report(
         hide=hide,
         known_key=KNOWN,
     )
+
+
+def check_report_path(path: Path) -> None:
+    """Raise ConfigError unless a report can be written to ``path``, where no other file is replaced."""
+    if not path.parent.is_dir() or path.is_dir():
+        raise ConfigError(f"a report must be a file in a folder that is there, got {str(path)!r}")
+    if path.exists() and not is_report(path):
+        raise ConfigError(f"file {str(path)!r} is there already and is no report; name another one")
+
+
+def write_report(made: Report, path: Path, form: str) -> None:
+    """Write the report to ``path``. Raises ConfigError where that cannot be done."""
+    from tuun_da.data_files import write_text
+
+    write_text(path, report_text(made, form), "report", ConfigError)
+
+
+def is_report(path: Path) -> bool:
+    """Whether the file is a report, or empty. Raises OSError."""
+    from tuun_da.report.report_data import FORMAT
+
+    with open(path, "rb") as file:
+        begin = file.read(4096).decode("utf-8", errors="replace")
+    marks = (f'<meta name="generator" content="{FORMAT}">', f"<!-- {FORMAT} -->", f'"format": "{FORMAT}"')
+    return not begin or any(mark in begin for mark in marks)
 
 
 def report_text(made: Report, form: str) -> str:
@@ -156,7 +216,14 @@ def _labels(content: JournalContent) -> dict[int, str]:
     return labels
 
 
-def _confirmation_of(content: JournalContent, policies: tuple[Path, ...]) -> tuple[str | None, int | None]:
+def policy_places(journal: Path | None, *beside: Path) -> tuple[Path, ...]:
+    """Where the policy file of the experiment with this journal may lie; of one kept in memory nowhere."""
+    if journal is None:
+        return ()
+    return (*(folder / POLICY_NAME for folder in (Path(), journal.parent, *beside)), journal.with_suffix(".json"))
+
+
+def confirmation_of(content: JournalContent, policies: tuple[Path, ...]) -> tuple[str | None, int | None]:
     """The confirmation beside a policy file of this experiment, and the trial whose policy it is."""
     from tuun_da.policy_format import PolicyRecord, split_parameters, sub_policies_from_parameters
 
@@ -209,14 +276,8 @@ def _pictures(record: PolicyRecord, images: str | None, data_dir: str | None) ->
 
 
 def _this_machine() -> dict[str, Any]:
-    """What the report was written on; the journal itself does not say what the trials ran on."""
-    name = ""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                name = line.partition(":")[2].strip()
-                break
-    except OSError:
-        pass
-    text = f"{name or platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
+    """What the report was written on, for journals whose trials did not say what they ran on."""
+    from tuun_da.training.hardware import cpu_name
+
+    text = f"{cpu_name()}, {os.cpu_count()} cores, {platform.system()}"
     return {"the report was written on (the trials did not say what they ran on)": text}

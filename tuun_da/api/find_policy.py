@@ -125,7 +125,9 @@ def _data(data: object, place: Place) -> str:
         raise ConfigError(f"data must be a pair of arrays, (images, labels), got {len(data)} of them")
     from tuun_da.training.arrays import checked_arrays, kept_as_npz
 
-    return f"npz:{kept_as_npz(*checked_arrays(*data), place.folder)}"
+    images, labels = checked_arrays(*data)
+    place.make_folder()
+    return f"npz:{kept_as_npz(images, labels, place.folder)}"
 
 
 def _space(space: Mapping[str, Any] | str | os.PathLike[str] | None) -> dict[str, Any]:

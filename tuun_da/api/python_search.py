@@ -18,7 +18,7 @@ from tuun_da.engines.progress_bar import ProgressBar
 from tuun_da.engines.replay import best_trial
 from tuun_da.engines.tuner_settings import TunerSettings
 from tuun_da.errors import ConfigError
-from tuun_da.search.history import JournalContent, Trial
+from tuun_da.search.history import JournalContent, Trial, TrialState
 
 AUTO = "auto"
 FOLDER = "tuun_da_search"
@@ -53,7 +53,10 @@ class Place:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"folder {self.folder} for the journal cannot be made: {error.strerror}") from None
+            raise ConfigError(
+                f"folder {self.folder} for the journal cannot be made: {error.strerror}; name a file elsewhere as the "
+                "journal, or None to keep it in memory"
+            ) from None
 
     def journal(self, plan: TrialPlan, space: Mapping[str, Any], settings: TunerSettings) -> Path | None:
         """The journal of a search with these settings; None where it is kept in memory."""
@@ -94,11 +97,12 @@ def search_in_python(
         def begun(content: JournalContent) -> None:
             if not progress:
                 return
+            n = len(content.trials)
             if journal is not None:
-                print(
-                    f"Journal: {journal}" + (f", which goes on after {n} trials" if (n := len(content.trials)) else "")
-                )
-            _show(bar, content, n_trials)
+                there = f", which has {n} trials already" if n >= n_trials else f", which goes on after {n} trials"
+                print(f"Journal: {journal}{there if n else ''}")
+            if n < n_trials:
+                _show(bar, content, n_trials)
 
         content, interrupted = run_search(
             plan,
@@ -111,12 +115,15 @@ def search_in_python(
             on_trial=heard,
         )
     if interrupted and progress:
-        again = "" if journal is None else "; the same call goes on from there"
-        print(f"Interrupted after {len(content.trials)} of {n_trials} trials, which are kept{again}.")
+        n = len(content.trials)
+        kept = f" after {n} of {n_trials} trials, which are kept" if n else " before the first trial had ended"
+        print(f"Interrupted{kept}{'' if journal is None else '; the same call goes on from there'}.")
     return result_type(content, journal, interrupted=interrupted, model=plan.train.model, kept=place.kept)
 
 
 def _show(bar: ProgressBar, content: JournalContent, n_trials: int) -> None:
     best = best_trial(content)
     score = "" if best is None or best.value is None else f", best score {best.value:.4f}"
-    bar.show("Searching", min(len(content.trials), n_trials), n_trials, f"trials{score}")
+    failed = sum(trial.state is TrialState.FAILED for trial in content.trials)
+    lost = f", {failed} failed" if failed else ""
+    bar.show("Searching", min(len(content.trials), n_trials), n_trials, f"trials{score}{lost}")

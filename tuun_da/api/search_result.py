@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import functools
-import io
+import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from tuun_da.api.trial_table import TrialTable
 from tuun_da.data_files import write_text
 from tuun_da.engines.export import Recommendation, recommend
 from tuun_da.engines.replay import best_trial
-from tuun_da.errors import ConfigError, ExperimentError
+from tuun_da.errors import ConfigError, ExperimentError, TuunDaError
 from tuun_da.policy_format import PolicyRecord, describe, split_parameters
 from tuun_da.search.history import JournalContent, Trial, TrialState, read_journal
 
@@ -89,9 +90,12 @@ class SearchResult:
         return None if best is None else best.value
 
     @property
-    def trials(self) -> list[dict[str, Any]]:
-        """A row for each trial that ended, in that order: trial, state, score, seconds, error, and its parameters."""
-        return [row_of(trial) for trial in self.content.trials]
+    def trials(self) -> TrialTable:
+        """A row for each trial that ended, in that order: trial, state, score, seconds, error, and its parameters.
+
+        A list of dictionaries, which a notebook shows as a table; ``to_frame`` makes one of pandas.
+        """
+        return TrialTable.of(self.content.trials)
 
     def to_frame(self) -> pandas.DataFrame:
         """The ``trials`` as a table of pandas. Raises ConfigError where pandas is not installed."""
@@ -99,16 +103,12 @@ class SearchResult:
             import pandas
         except ImportError:
             raise ConfigError("a table of the trials needs pandas; .trials and .to_csv do without") from None
-        return pandas.DataFrame(self.trials, columns=_columns(self.trials))
+        trials = self.trials
+        return pandas.DataFrame(trials, columns=trials.columns)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the ``trials`` as a table with a header. Raises ConfigError where the file cannot be written."""
-        rows = self.trials
-        text = io.StringIO()
-        writer = csv.DictWriter(text, _columns(rows), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(path, text.getvalue(), "table of trials", ConfigError)
+        write_text(path, self.trials.to_text(), "table of trials", ConfigError)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the recommended policy as a policy file. Raises PolicyError, and ExperimentError as ``record`` does."""
@@ -158,6 +158,98 @@ class SearchResult:
                 on_progress=show,
             )
 
+    def report(
+        self,
+        path: str | os.PathLike[str] = "report.html",
+        *,
+        confirmation: str | os.PathLike[str] | Confirmation | None = None,
+        images: str | os.PathLike[str] | None = None,
+        data_dir: str | None = None,
+        cost_per_hour: float | None = None,
+        paths: bool = False,
+    ) -> Path:
+        """Write all that there is to say of the search into one file, whose path is returned.
+
+        The ending of ``path`` says the format: .html, .md or .json; a file that is no report is not replaced.
+        ``confirmation`` is what ``confirm`` returned or a file of it; None: that beside the experiment's
+        best_policy.json, if there is one. ``images`` are shown under the policy, a folder, a file or a data set; None:
+        those of the search, "none": none. ``cost_per_hour`` is the price of the machine. Home folders are shown as ~
+        unless ``paths``. Raises ConfigError, and ExperimentError before any trial has come to a score.
+        """
+        from tuun_da.api.experiment_report import (
+            SUFFIXES,
+            check_report_path,
+            confirmation_of,
+            policy_places,
+            report_of,
+            write_report,
+        )
+
+        target = Path(path).expanduser().resolve()
+        form = SUFFIXES.get(target.suffix.lower())
+        if form is None:
+            raise ConfigError(f"a report's file must end in {', '.join(SUFFIXES)}; got {os.fspath(path)!r}")
+        check_report_path(target)
+        recommended = self._recommended
+        confirmed_trial: int | None = None
+        with contextlib.ExitStack() as stack:
+            if confirmation is None:
+                file, confirmed_trial = confirmation_of(self.content, policy_places(self.journal_path))
+            elif isinstance(confirmation, str | os.PathLike):
+                file = os.fspath(confirmation)
+            else:
+                chosen = None if confirmation.record is None else confirmation.record.searched.get("trial")
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tuun_da-"))
+                file = os.path.join(folder, "confirmation.json")
+                write_text(file, json.dumps(confirmation.to_dict()), "confirmation", ConfigError)
+                confirmed_trial = recommended.trial.id if chosen is None else chosen
+            made = report_of(
+                self.content,
+                named="" if self.journal_path is None else str(self.journal_path),
+                recommendation=recommended,
+                confirmation=file,
+                confirmed_trial=confirmed_trial,
+                images=None if images is None else os.fspath(images),
+                data_dir=data_dir,
+                cost_per_hour=cost_per_hour,
+                paths=paths,
+                with_pictures=form == "html",
+            )
+        write_report(made, target, form)
+        return target
+
+    def _repr_html_(self) -> str:
+        """For a notebook: what it came to, the scores as a small chart, the recommended policy as a table."""
+        from tuun_da.report.notebook_view import result_view
+        from tuun_da.report.summary import NOTHING
+        from tuun_da.report.wording import does_nothing
+
+        sentences, record = [self._state()], None
+        with contextlib.suppress(TuunDaError):  # before any score; and what is shown must not fail
+            recommended = self._recommended
+            record = recommended.record
+            what = "setting" if record is None else "policy"
+            score = "" if recommended.trial.value is None else f", which scored {recommended.trial.value:.4f}"
+            sentences.append(f"Recommended is the {what} of trial {recommended.trial.id}{score}.")
+            if record is not None and does_nothing(record.sub_policies):
+                sentences.append(NOTHING)
+        return result_view(self.content, sentences, record, self._best_rows())
+
+    def _best_rows(self) -> list[list[str]]:
+        """For the notebook: rank, trial, score and policy of the best by score; none for a result that has one."""
+        return []
+
+    def _state(self) -> str:
+        """What came of the search, in a line."""
+        best = best_trial(self.content)
+        n = len(self.content.trials)
+        words = f"{n} trial{'' if n == 1 else 's'}"
+        failed = sum(trial.state is TrialState.FAILED for trial in self.content.trials)
+        words += f", {failed} of them failed" if failed else ""
+        words += ", interrupted" if self.interrupted else ""
+        words += "; no score yet" if best is None else f"; best score {best.value:.4f} of trial {best.id}"
+        return words + ("; kept in memory." if self.journal_path is None else f"; journal {self.journal_path}")
+
     def __repr__(self) -> str:
         state = ", interrupted" if self.interrupted else ""
         best = "no score yet" if self.best_score is None else f"best score {self.best_score:.4f}"
@@ -167,7 +259,8 @@ class SearchResult:
     def __str__(self) -> str:
         if self.best_score is None:
             return repr(self)
-        return f"{self!r}\n{describe(self.record.sub_policies)}"
+        record = self._recommended.record
+        return repr(self) if record is None else f"{self!r}\n{describe(record.sub_policies)}"
 
 
 class BestPolicies(SearchResult, Sequence[tuple["Policy", float]]):
@@ -178,6 +271,14 @@ class BestPolicies(SearchResult, Sequence[tuple["Policy", float]]):
         sign = -1.0 if self.content.maximize else 1.0
         scored = [t for t in self.content.trials if t.state is TrialState.SUCCEEDED and t.value is not None]
         return sorted(scored, key=lambda trial: sign * (trial.value or 0.0))
+
+    def _best_rows(self) -> list[list[str]]:
+        from tuun_da.report.trials_table import policy_text
+
+        return [
+            [str(rank), str(trial.id), f"{trial.value:.4f}", policy_text(trial.parameters)]
+            for rank, trial in enumerate(self._ranked[:5], 1)
+        ]
 
     def __len__(self) -> int:
         return len(self._ranked)
@@ -206,22 +307,3 @@ class BestPolicies(SearchResult, Sequence[tuple["Policy", float]]):
             searched={**recommended.searched, "trial": trial.id, "score": trial.value},
         )
         return policy, float(trial.value or 0.0)
-
-
-def row_of(trial: Trial) -> dict[str, Any]:
-    """A trial as a row of a table."""
-    timed = trial.started is not None and trial.ended is not None
-    return {
-        "trial": trial.id,
-        "state": trial.state.value,
-        "score": trial.value if trial.state is TrialState.SUCCEEDED else None,
-        "seconds": round(trial.ended - trial.started, 3) if timed else None,  # type: ignore[operator]
-        "error": trial.error,
-        **trial.parameters,
-    }
-
-
-def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """All names, in the order in which they first come; those that every row has where there is none."""
-    first = ("trial", "state", "score", "seconds", "error")
-    return list(dict.fromkeys([*first, *(name for row in rows for name in row)]))

@@ -6,13 +6,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuun_da.commands.options import EXPERIMENT_HELP, add_command, beginning_of, check_output, format_of
+from tuun_da.commands.options import EXPERIMENT_HELP, add_command, check_output, format_of
 from tuun_da.errors import ConfigError
 
 if TYPE_CHECKING:
     from tuun_da.commands.options import Subparsers
-
-SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".json": "json"}
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -47,14 +45,13 @@ def add_parser(commands: Subparsers) -> None:
 
 def report(options: argparse.Namespace) -> int:
     """Write the report of a running, stopped or ended experiment; the exit code."""
-    from tuun_da.api.experiment_report import experiment_report, report_text
-    from tuun_da.data_files import write_atomically
+    from tuun_da.api.experiment_report import SUFFIXES, experiment_report, is_report, write_report
     from tuun_da.engines.experiment_files import find_journal
 
     check_output(options.output)
     output = Path(options.output).resolve()
     form = format_of(options.format, output, SUFFIXES, "html")
-    if output.exists() and not _is_report(output):
+    if output.exists() and not is_report(output):
         raise ConfigError(f"--output is there already, and this command did not write it: {options.output!r}")
     made = experiment_report(
         find_journal(options.experiment),
@@ -67,17 +64,8 @@ def report(options: argparse.Namespace) -> int:
         beside=(output.parent,),
         with_pictures=form == "html",
     )
-    write_atomically(output, report_text(made, form))
+    write_report(made, output, form)
     if form == "html" and made.record is not None and not made.pictures.rows:
         print(made.pictures.why_none)
     print(f"Written to {output}")
     return 0
-
-
-def _is_report(path: Path) -> bool:
-    """Whether the file is a report, or empty."""
-    from tuun_da.report.report_data import FORMAT
-
-    begin = beginning_of(path)
-    marks = (f'<meta name="generator" content="{FORMAT}">', f"<!-- {FORMAT} -->", f'"format": "{FORMAT}"')
-    return not begin or any(mark in begin for mark in marks)

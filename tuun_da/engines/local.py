@@ -49,8 +49,8 @@ def run_search(
     search goes on where it stopped, and runs what was running again; None keeps it in memory. ``on_begin`` hears what
     the journal holds before the first trial.
 
-    Raises what Study.open raises, DataError for images that cannot be used, ConfigError for a model that is not there
-    and for trials that ran with other settings, ExperimentError where the first trials all fail.
+    Raises what Study.open raises, DataError for images that cannot be used, ConfigError for a model or a device that is
+    not there and for trials that ran with other settings, ExperimentError where the first trials all fail.
     """
     checked_integer("n_trials", n_trials, low=1)
     checked_integer("n_workers", n_workers, low=0)
@@ -77,10 +77,12 @@ def available_cores() -> int:
 
 def _check_before(plan: TrialPlan, *, keep_images: bool) -> None:
     """Raise now what would make every trial fail."""
+    from tuun_da.training.device import check_device_is_there
     from tuun_da.training.models.names import maker_named
     from tuun_da.training.trial import trial_splits
 
     maker_named(plan.train.model)
+    check_device_is_there(plan.device)
     trial_splits(plan.data)
     if not keep_images:
         trial_splits.cache_clear()  # the workers have their own

@@ -87,6 +87,7 @@ def run_planned(plan: TrialPlan, trial_id: int, parameters: Mapping[str, Any]) -
         # Only now what takes seconds to import.
         from tuun_da.augment.named import build_transform
         from tuun_da.training.device import pick_device, set_threads
+        from tuun_da.training.hardware import described_hardware
         from tuun_da.training.trial import run_trial, trial_splits
 
         set_threads(plan.threads)
@@ -95,6 +96,7 @@ def run_planned(plan: TrialPlan, trial_id: int, parameters: Mapping[str, Any]) -
         settings |= {"image_size": splits.image_size, "num_classes": splits.num_classes}
         about["left_out"] = splits.left_out
         with pick_device(plan.device, trials_per_gpu=plan.trials_per_gpu) as device:
+            about["hardware"] = described_hardware(device)
             run_trial(config, plan.data, plan.trial, transform, device, progress, number=trial_id)
     except TuunDaError as problem:
         error = str(problem)

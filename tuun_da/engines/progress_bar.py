@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from typing import TextIO
@@ -17,11 +18,14 @@ class ProgressBar:
         self._stream = sys.stdout if stream is None else stream
         in_notebook = type(self._stream).__module__.partition(".")[0] == "ipykernel"  # which is no terminal
         self._rewrites = self._stream.isatty() or in_notebook
+        # a line that is wider than the terminal would not be rewritten, but pushed up
+        self._columns = max(shutil.get_terminal_size((91, 24)).columns - 1, 20) if self._stream.isatty() else 120
         self._stage: str | None = None
         self._began = 0.0
         self._start = 0
         self._n_lines = 0
         self._line_open = False
+        self._written = 0  # characters of the open line
 
     def show(self, stage: str, done: int, total: int, unit: str) -> None:
         """``done`` of ``total`` ``unit`` of the ``stage``, the first time with the ``done`` that it starts from."""
@@ -31,11 +35,16 @@ class ProgressBar:
         text = f"{done} of {total} {unit}"
         if self._start < done < total:
             each = (time.monotonic() - self._began) / (done - self._start)
-            text += f", about {each * (total - done):.0f} s left"
+            text += f", about {time_for_people(each * (total - done))} left"
         if self._rewrites:
             filled = WIDTH * done // total
             bar = f"[{'#' * filled}{'.' * (WIDTH - filled)}]"
-            print(f"\r{f'{stage} {bar} {text}':<90}", end="", file=self._stream, flush=True)
+            line = (
+                f"{stage} {bar} {text}" if len(stage) + len(bar) + len(text) + 2 <= self._columns else f"{stage} {text}"
+            )
+            line = f"{line[: self._columns]:<{min(self._columns, 90)}}"
+            print(f"\r{line:<{self._written}}", end="", file=self._stream, flush=True)
+            self._written = len(line)
             self._line_open = True
             if done == total:
                 self.close()
@@ -47,4 +56,12 @@ class ProgressBar:
         """End the line, so that what follows starts on one of its own."""
         if self._line_open:
             print(file=self._stream, flush=True)
-            self._line_open = False
+            self._line_open, self._written = False, 0
+
+
+def time_for_people(seconds: float) -> str:
+    """Seconds, or minutes, or hours and minutes."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

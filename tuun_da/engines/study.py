@@ -267,7 +267,7 @@ def _key(parameters: Mapping[str, Any]) -> str:
 
 def _versions() -> dict[str, str]:
     versions = {"tuun_da": __version__, "python": platform.python_version()}
-    for package in ("nni", "numpy", "scipy", "scikit-learn"):
+    for package in ("nni", "numpy", "scipy", "scikit-learn", "torch", "torchvision"):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

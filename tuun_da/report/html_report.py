@@ -42,7 +42,7 @@ from tuun_da.report.summary import (
     title,
     verdict,
 )
-from tuun_da.report.usage import policy_command, rerun_config, usage_snippets
+from tuun_da.report.usage import policy_command, rerun, usage_snippets
 
 SECURITY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
@@ -142,7 +142,9 @@ def _pictures(report: Report, record: PolicyRecord) -> list[Html]:
         name = f"Sub-policy {number}" if number else "As they are"
         operations = record.sub_policies[number - 1].operations if number else ()
         what = "; ".join(described(operation) for operation in operations)
-        images = [image(uri, f"Image {i}, {name[0].lower()}{name[1:]}") for i, uri in enumerate(row, 1)]
+        types = " and ".join(operation.type for operation in operations)
+        under = f"under sub-policy {number}: {types}" if number else "as it is"
+        images = [image(uri, f"Image {i} {under}") for i, uri in enumerate(row, 1)]
         strip = element("div", *images, kind="strip pixelated" if pictures.pixelated else "strip")
         found.append(
             element("div", element("h4", escaped(name)), *([paragraph(what)] if what else []), strip, kind="sub")
@@ -233,11 +235,12 @@ def _use(report: Report) -> Html:
 
 def _settings(report: Report) -> Html:
     inside = [facts(heading, rows) for heading, rows in fact_groups(report)]
+    again = rerun(report)
     space = json.dumps(dict(report.space), indent=1)
     inside += [
         element("h3", escaped("Search again")),
-        paragraph("As an NNI configuration, search.yml; then: tuun-da search --config search.yml", "small"),
-        code(rerun_config(report)),
+        paragraph(again.about, "small"),
+        code(again.code),
         element("details", element("summary", escaped("search_space.json")), code(space)),
     ]
     return section("settings", "Settings, and how to search again", *inside)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tuun_da.operations import OPERATION_TYPES
 from tuun_da.policy_format import PolicyRecord
 from tuun_da.probe_format import MEASURES, ProbeRecord
@@ -40,21 +42,22 @@ def policy_table(record: PolicyRecord) -> Html:
 def effects_table(report: Report, effects: Effects) -> Html:
     """For each type its effect over all magnitudes with an interval, and its effect at each magnitude."""
     reach = max(abs(end) for effect in effects.types for end in (effect.overall.low, effect.overall.high))
+    scale, unit = _unit(report, reach)
     rows = []
     for effect in effects.types:
-        interval = f"{_change(report, effect.overall.low)} to {_change(report, effect.overall.high)}"
+        interval = f"{_change(scale, effect.overall.low)} to {_change(scale, effect.overall.high)}"
         overall = element(
             "td",
-            escaped(_change(report, effect.overall.mean)),
+            escaped(_change(scale, effect.overall.mean)),
             _interval_mark(effect.overall, reach),
             element("small", escaped(interval)),
             kind=f"overall {_tone(effect.overall)}",
         )
         span = len(effects.magnitudes) // len(effect.by_magnitude)
-        cells = [_effect_cell(report, estimate, reach, span) for estimate in effect.by_magnitude]
+        cells = [_effect_cell(scale, estimate, reach, span) for estimate in effect.by_magnitude]
         rows.append(element("tr", element("th", breakable(effect.type), scope="row"), overall, *cells))
     heads = (("type", ""), ("all magnitudes", "overall"), *((f"{m:g}", "") for m in effects.magnitudes))
-    caption = f"Change of the score, {report.unit}: over all magnitudes with its 95 % interval, and at five magnitudes."
+    caption = f"Change of the score, {unit}: over all magnitudes with its 95 % interval, and at five magnitudes."
     return _table(caption, heads, rows, "heat")
 
 
@@ -142,22 +145,28 @@ def tried_table(confirmation: ConfirmationReport) -> Html:
     return _table("Mean scores on the validation images of the choice.", heads, rows)
 
 
-def _change(report: Report, value: float) -> str:
-    """Without so many digits that a narrow cell cannot hold them."""
+def _unit(report: Report, reach: float) -> tuple[float, str]:
+    """What 1 stands for in a table of changes up to ``reach``, as a number and in words: else some would not fit."""
     if report.percent:
-        return signed(100 * value, 2 if abs(value) < 0.1 else 0)
-    return report.difference(value)
+        return 0.01, report.unit
+    power = math.floor(math.log10(reach)) if reach > 0 else 0
+    return 10.0**power, report.unit if power == 0 else f"1 stands for {10.0**power:g}"
+
+
+def _change(scale: float, value: float) -> str:
+    """Without so many digits that a narrow cell cannot hold them."""
+    return signed(value / scale, 2 if abs(value / scale) < 10 else 0)
 
 
 def _tone(estimate: Estimate) -> str:
     return ("help" if estimate.mean > 0 else "hurt") + (" clear" if estimate.is_clear else "")
 
 
-def _effect_cell(report: Report, estimate: Estimate, reach: float, colspan: int) -> Html:
+def _effect_cell(scale: float, estimate: Estimate, reach: float, colspan: int) -> Html:
     """Coloured against the ends of the widest interval, so that what is not known stays pale."""
     share = STRONGEST * min(abs(estimate.mean) / reach, 1.0) if reach > 0 else 0.0
     span = {"colspan": str(colspan)} if colspan > 1 else {}
-    words = escaped(_change(report, estimate.mean))
+    words = escaped(_change(scale, estimate.mean))
     return element("td", words, kind=_tone(estimate), style=f"--share:{share:.0f}%", **span)
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from tuun_da.operations import OPERATION_TYPES
+from tuun_da.report.html_parts import UNSHOWN
 from tuun_da.report.report_data import FORMAT, Report
 from tuun_da.report.summary import (
     clear_effects,
@@ -21,7 +22,7 @@ from tuun_da.report.summary import (
     title,
     verdict,
 )
-from tuun_da.report.usage import policy_command, rerun_config, usage_snippets
+from tuun_da.report.usage import policy_command, rerun, usage_snippets
 from tuun_da.report.wording import setting_text, signed
 
 
@@ -51,14 +52,18 @@ def markdown_report(report: Report) -> str:
     parts.append("## Settings, and how to search again")
     for heading, rows in fact_groups(report):
         parts += [f"### {heading}", table(("", ""), [list(row) for row in rows])]
-    parts += ["### Search again", fenced(rerun_config(report), "yaml")]
+    again = rerun(report)
+    parts += ["### Search again", plain(again.about)]
+    parts.append(fenced(again.code, "python" if report.is_from_python else "yaml"))
+    if "search_space.json" in again.code:
+        parts += [plain("search_space.json:"), fenced(json.dumps(dict(report.space)), "json")]
     parts.append(f"Written by tuun-da report {report.version} on {moment(report.made)}.")
     return "\n\n".join(parts) + "\n"
 
 
 def plain(text: str) -> str:
     """``text`` as Markdown shows it: nothing in it is markup."""
-    line = " ".join(re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", " ", text).split())
+    line = " ".join(UNSHOWN.sub(" ", text).split())
     return re.sub(r"([\\`*_\[\]<>|#&~$!])", r"\\\1", line)
 
 
@@ -71,6 +76,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def fenced(code: str, language: str) -> str:
     """A block of code, whose fence is longer than any in it."""
+    code = UNSHOWN.sub("?", code)
     longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{code.rstrip()}\n{fence}"

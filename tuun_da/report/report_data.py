@@ -19,9 +19,10 @@ from tuun_da.policy_format import PolicyRecord
 from tuun_da.probe_format import ProbeRecord
 from tuun_da.report.confirmation import ConfirmationReport
 from tuun_da.report.random_search import RandomExpectation, expected_best
+from tuun_da.report.trial_hardware import hardware_of
 from tuun_da.report.trial_points import Point, points_of
 from tuun_da.report.trial_times import Times, times_of
-from tuun_da.report.wording import signed, signed_significant
+from tuun_da.report.wording import does_nothing, signed, signed_significant
 from tuun_da.search.effects import FEWEST_TRIALS, Effects, operation_effects
 from tuun_da.search.history import JournalContent, Trial, TrialState
 from tuun_da.search.policy_space import find_policy
@@ -43,7 +44,8 @@ class Pictures:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What there is to report. ``record`` is None where the search space holds no policy."""
+    """What there is to report. ``record`` is None where the search space holds no policy; ``journal`` is empty where it
+    was kept in memory."""
 
     experiment: str | None
     journal: str
@@ -105,7 +107,22 @@ class Report:
     @property
     def name(self) -> str:
         """The experiment's id, or its journal's file."""
-        return self.experiment or PurePath(self.journal).name or "experiment"
+        return self.experiment or PurePath(self.journal).name or "in memory"
+
+    @property
+    def is_from_python(self) -> bool:
+        """Whether its trials ran without NNI, whose trials do not say how a policy meets the images."""
+        return self.experiment is None and "per" in self.trial_settings
+
+    @property
+    def recommended_label(self) -> str | None:
+        """The name of the recommended policy, where that was known before."""
+        return next((point.label for point in self.points if point.trial.id == self.recommended.id), None)
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the recommended policy practically leaves images as they are."""
+        return self.record is not None and does_nothing(self.record.sub_policies)
 
     @property
     def data(self) -> str | None:
@@ -187,10 +204,6 @@ def make_report(
     ]
     effects, why_none = _effects(content, points, experiment_has_policy=record is not None)
     own_search = {name: value for name, value in content.settings.items() if name != known_key}
-    said_hardware = next(
-        (t.details["hardware"] for t in reversed(content.trials) if t.details.get("hardware") is not None), None
-    )
-    machine = {"of the trials": said_hardware} if said_hardware is not None else dict(hardware or {})
     return Report(
         experiment=hide(experiment),
         journal=hide(journal),
@@ -213,7 +226,7 @@ def make_report(
         times=times_of(content, cost_per_hour),
         search_settings=hide(own_search),
         trial_settings=settings,
-        hardware=hide(machine),
+        hardware=hide(hardware_of(content.trials) or dict(hardware or {})),
         versions=hide(dict(content.versions)),
         space=hide(dict(content.space)),
     )

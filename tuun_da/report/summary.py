@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
@@ -14,6 +15,8 @@ from tuun_da.report.report_data import Report
 from tuun_da.report.wording import duration, signed
 from tuun_da.search.effects import Effects
 
+NOTHING = "In effect it leaves the images as they are: the search found nothing that is likely to be better."
+SAY_LITTLE = ("all", "data", "dataset", "images", "img", "train", "training")  # as names of folders
 N_FAILURES = 10  # of the failed trials, so many are named
 
 
@@ -23,8 +26,17 @@ def title(report: Report) -> str:
         return f"Search {report.name}"
     if report.data is None:
         return f"Augmentation policy of {report.name}"
-    kind, _, path = report.data.partition(":")
-    return f"Augmentation policy for {PurePath(path).name or path or kind}"
+    return f"Augmentation policy for {data_name(report.data)}"
+
+
+def data_name(data: str) -> str:
+    """A data set for people: a folder by its name, with the one above where its own says little."""
+    kind, _, path = data.partition(":")
+    found = PurePath(path)
+    if re.fullmatch("arrays-[0-9a-f]{16}", found.stem):
+        return "images in arrays"
+    above = found.parent.name
+    return f"{above}/{found.name}" if found.name.lower() in SAY_LITTLE and above else found.name or path or kind
 
 
 def verdict(report: Report) -> str:
@@ -33,7 +45,9 @@ def verdict(report: Report) -> str:
     score = report.score(report.recommended.value)
     if confirmation is None:
         what = "The recommended policy" if report.record is not None else "The recommended setting"
-        said = f"{what} is that of trial {report.recommended.id}, which scored {score} on validation images. "
+        label = "" if report.recommended_label is None else f", {report.recommended_label}"
+        said = f"{what} is that of trial {report.recommended.id}{label}, which scored {score} on validation images. "
+        said += f"{NOTHING} " if report.changes_nothing else ""
         if report.record is None:
             return said + "Scores of a search flatter: the best of many is chosen, luck included."
         return said + (
@@ -151,12 +165,14 @@ def effects_caption(report: Report, effects: Effects) -> str:
         if effects.reference == "nothing"
         else "the mean over all types, since this search space has no operation that never happens"
     )
+    n = len(report.succeeded)
+    drawn = f" of the {n}" if effects.n_trials < n else ""
     said = (
         f"Blue helps, vermilion hurts, bold: the 95 % interval leaves out 0. An effect is what one operation of a "
         f"policy does that always applies the type, against {against}; the mean over {effects.n_policies} random "
         f"policies. Mean and interval are those of a Gaussian process (the surrogate gp, without a probe) fitted to "
-        f"{effects.n_trials} trials. Such intervals are a little too narrow: on known functions they held the truth in "
-        "85 to 97 of 100 cases."
+        f"{effects.n_trials}{drawn} trials. Such intervals are a little too narrow: on known functions they held the "
+        "truth in 85 to 97 of 100 cases."
     )
     if effects.rank_correlation is None:
         return said

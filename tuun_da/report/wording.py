@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tuun_da.operations import OPERATION_TYPES, SubPolicy
 
+SELDOM = 0.01
+
 
 def signed(value: float, digits: int) -> str:
     """With a sign of its own width, and without a sign where nothing is left of it."""
@@ -44,3 +46,14 @@ def short_policy(sub_policies: tuple[SubPolicy, ...]) -> str:
         " + ".join(f"{o.type} {o.probability:.2f}/{o.magnitude:.2f}" for o in sub_policy.operations)
         for sub_policy in sub_policies
     )
+
+
+def does_nothing(sub_policies: tuple[SubPolicy, ...]) -> bool:
+    """Whether no operation happens in a hundredth of the cases, by its probability and a chance of its own."""
+    for sub_policy in sub_policies:
+        for operation in sub_policy.operations:
+            row = OPERATION_TYPES[operation.type]
+            own = row.value(operation.magnitude) if row.unit == "chance" else 1.0
+            if operation.probability * own >= SELDOM:
+                return False
+    return True

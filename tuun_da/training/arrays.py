@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,18 @@ Labels = npt.NDArray[np.int64]
 def checked_arrays(images: object, labels: object) -> tuple[Images, Labels]:
     """Images uint8 (n, h, w) or (n, h, w, c), c = 1 or 3, and labels int64 (n,). Raises DataError."""
     pixels, classes = _array(images, "images"), _array(labels, "labels")
+    if pixels.ndim < 3 <= classes.ndim:
+        raise DataError(
+            f"images come first and labels second; got images of the shape {pixels.shape} and labels of the shape "
+            f"{classes.shape}"
+        )
     if pixels.dtype != np.uint8:
         raise DataError(f"images must be uint8 from 0 to 255, got {pixels.dtype}{_how_to_convert(pixels)}")
     if pixels.ndim == 4 and pixels.shape[3] not in (1, 3) and pixels.shape[1] in (1, 3):
+        move = "permute" if hasattr(images, "permute") else "transpose"  # torch's word, and numpy's
         raise DataError(
             f"images must have their channels last, (n, h, w, {pixels.shape[1]}), got the shape {pixels.shape}; "
-            "images.transpose(0, 2, 3, 1) has them there"
+            f"images.{move}(0, 2, 3, 1) has them there"
         )
     checked_images(pixels, "images")
     if classes.ndim == 2 and classes.shape[1] > 1 and len(classes) == len(pixels):
@@ -71,10 +78,19 @@ def kept_as_npz(images: Images, labels: Labels, folder: Path) -> Path:
 
 
 def _array(value: object, name: str) -> npt.NDArray[Any]:
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):  # of images, not of numbers
+        shapes = {_shape_in_words(one) for one in value}
+        if len(shapes) > 1:
+            first, second = sorted(shapes)[:2]
+            raise DataError(
+                f"{name} must be of one shape, got {first} and {second}; a folder of image files may have any sizes"
+            )
     try:
         array = np.asarray(value)
     except Exception as error:  # lists of different lengths, a tensor on a GPU: each library has its own errors
         raise DataError(f"{name} must be an array, got {type(value).__name__} ({error})") from None
+    if array.dtype == object and array.size and all(isinstance(one, str) for one in array.flat):  # as pandas keeps them
+        array = array.astype(str)
     if array.ndim == 0:
         raise DataError(f"{name} must be an array of numbers, got {type(value).__name__}")
     if array.dtype == object:
@@ -95,6 +111,15 @@ def _what_labels_are(labels: npt.NDArray[Any]) -> str:
     if len(strange):
         return f"{labels.dtype} with {len(strange)} that are no whole numbers, the first is {strange[0]:g}"
     return f"{labels.dtype}; labels.astype(int) are the numbers"
+
+
+def _shape_in_words(value: object) -> str:
+    """Of an array or a tensor its shape, of a PIL image size and mode, without looking at the pixels."""
+    if hasattr(value, "shape"):
+        return f"{tuple(value.shape)}"
+    if hasattr(value, "size") and hasattr(value, "mode"):
+        return f"{value.size} {value.mode}"
+    return type(value).__name__ if isinstance(value, Sequence) else "a number"
 
 
 def _how_to_convert(images: npt.NDArray[Any]) -> str:

@@ -59,6 +59,11 @@ def pick_device(
         slot.release()
 
 
+def check_device_is_there(requested: str) -> None:
+    """Raise ConfigError for a device that is not there, as ``pick_device`` would."""
+    requested_gpus(requested, torch.cuda.device_count() if torch.cuda.is_available() else 0)
+
+
 def requested_gpus(requested: str, gpus: int) -> list[int]:
     """The numbers of the GPUs, of ``gpus`` visible ones, that ``requested`` allows; none means the CPU."""
     if requested == "cpu" or (requested == "auto" and gpus == 0):
