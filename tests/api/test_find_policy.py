@@ -170,7 +170,7 @@ def test_a_wrong_keyword_is_refused_before_there_is_a_journal(change, error, mes
         ((IMAGES, LABELS * 0), DataError, "at least two classes, got only 0"),
         ((IMAGES[:2], [0, 1]), DataError, "arrays"),
         ((IMAGES,), ConfigError, "a pair of arrays"),
-        ("no/such/folder", ConfigError, "data must be one of digits"),
+        ("no/such/folder", ConfigError, "one of digits"),
     ],
 )
 def test_wrong_data_are_refused(data, error, message):

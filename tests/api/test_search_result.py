@@ -14,7 +14,9 @@ from sklearn.datasets import load_digits
 from tuun_da.api.find_policy import find_policy
 from tuun_da.api.search_result import BestPolicies, SearchResult
 from tuun_da.api.trial_table import SHOWN, TrialTable
-from tuun_da.engines.confirm import Confirmation, Row
+from tuun_da.engines.bootstrap import Interval
+from tuun_da.engines.confirmation import Confirmation, Row
+from tuun_da.engines.readings import Readings
 from tuun_da.errors import ConfigError, ExperimentError
 from tuun_da.search.history import Journal, Trial, TrialState
 from tuun_da.space_file import policy_space
@@ -96,8 +98,13 @@ def test_a_search_in_memory_has_a_report_too(here):
 
 
 def test_the_confirmation_is_in_it_whether_a_file_or_what_confirm_returned(found, here):
-    rows = (Row("a rival of mine", (0.90, 0.91)), Row("best policy", (0.95, 0.96)))
-    confirmation = Confirmation(rows, (1, 2), 500)
+    rows = (
+        Row("a rival of mine", "baseline", (0.88, 0.89), (0.90, 0.91)),
+        Row("best policy", "policy", (0.94, 0.95), (0.95, 0.96)),
+    )
+    confirmation = Confirmation(
+        rows, (Interval(0.05, 0.04, 0.06),), (1, 2), 500, 200, "accuracy", "a rival of mine", Readings(1, 1e9)
+    )
     for given in (confirmation, here / "c.json"):
         (here / "c.json").write_text(json.dumps(confirmation.to_dict()))
         text = found.report("r.md", confirmation=given, images="none").read_text()

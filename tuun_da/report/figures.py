@@ -161,8 +161,9 @@ def differences_chart(confirmation: ConfirmationReport) -> str:
         zero = frame.x(0.0)
         for number, entry in enumerate(shown):
             y = ROW_HEIGHT * number + 40
-            against = " (best on validation)" if entry.against == confirmation.best_baseline else ""
-            inside.append(text(12, y - 18, f"less {entry.against}{against}", "start", "label"))
+            best = " (best on validation)" if entry.against == confirmation.best_baseline else ""
+            label = f"less {entry.against}{best}" if is_wide else entry.against
+            inside.append(text(12, y - 18, label, "start", "label"))
             inside.append(f'<line class="axis" x1="{zero:.1f}" x2="{zero:.1f}" y1="{y - 12}" y2="{y + 24}"/>')
             low, high, x = (frame.x(value) for value in (entry.low or 0.0, entry.high or 0.0, entry.difference))
             words = f"{signed(100 * entry.difference, 2)} points: {entry.verdict}"
