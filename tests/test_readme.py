@@ -79,7 +79,7 @@ def test_commands_and_their_options_exist(command, capsys):
 @pytest.mark.parametrize(("page", "line"), COMMAND_LINES)
 def test_command_lines_are_understood(page, line):
     """Each line, up to where the command would begin to work."""
-    options = _parser().parse_args(shlex.split(line, comments=True)[1:])
+    options = _parser()[0].parse_args(shlex.split(line, comments=True)[1:])
     assert callable(options.run)
 
 

@@ -10,7 +10,7 @@ from tuun_da import cli
 
 def commands_as_markdown() -> str:
     """A section for each command: what it does, its example, and tables of what it takes."""
-    [commands] = [a for a in cli._parser()._actions if isinstance(a, argparse._SubParsersAction)]
+    [commands] = [a for a in cli._parser()[0]._actions if isinstance(a, argparse._SubParsersAction)]
     return "\n\n".join(_section(name, parser) for name, parser in commands.choices.items())
 
 
