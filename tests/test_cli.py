@@ -94,7 +94,7 @@ def test_the_program_lists_its_commands(run):
     assert run("--version")[1] == f"tuun_da {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [(), ("serach",), ("best",), ("search",), ("init", "a", "b"), ("best", "-q")])
+@pytest.mark.parametrize("arguments", [(), ("serach",), ("best",), ("init", "a", "b"), ("best", "-q")])
 def test_an_unknown_or_missing_word_is_a_mistake(run, arguments):
     code, _, errors = run(*arguments)
     assert code == EXIT_MISTAKE
@@ -123,6 +123,7 @@ def test_as_a_program_a_mistake_is_a_line_and_debug_shows_the_traceback(here):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("search",), "--data or --config must be given"),
         (("search", "--config", "missing.yml"), "missing.yml: cannot be read"),
         (("search", "--config", "CONFIG", "--port", "0"), "--port must lie in 1 to 65535, got 0"),
         (("search", "--config", "CONFIG", "-o", "missing/p.json"), "--output must be a file in a folder"),
@@ -131,6 +132,17 @@ def test_as_a_program_a_mistake_is_a_line_and_debug_shows_the_traceback(here):
         (("search", "--config", "CONFIG", "--confirm", "--seeds", "0"), "n_seeds must be"),
         (("search", "--config", "CONFIG", "--confirm", "--workers", "0"), "workers must be"),
         (("search", "--config", "CONFIG", "--confirm", "--candidates", "0"), "candidates must be"),
+        (
+            ("search", "--config", "CONFIG", "--epochs", "3"),
+            "--epochs does not go with --config; an NNI experiment has",
+        ),
+        (("search", "--data", "digits", "--port", "8080"), "--port does not go with --data"),
+        (("search", "--data", "digits", "--minutes", "0"), "minutes must be a number in (0, inf), got 0"),
+        (("search", "--data", "digits", "--learning-rate", "-1"), "learning_rate must be a number in (0, inf)"),
+        (("search", "--data", "digits", "--device", "gpu"), "device must be auto, cpu, cuda or cuda:N"),
+        (("search", "--data", "missing"), "one of digits"),
+        (("search", "--data", "digits", "--space", "flat.json"), "--space must be a search space with a policy in it"),
+        (("search", "--data", "digits", "-o", "missing/p.json"), "--output must be a file in a folder"),
         (("best", "missing"), "'missing' has no journal"),
         (("best", "text.json"), "not a JSON record"),
         (("best", "journal.jsonl", "-o", "missing/p.json"), "--output must be a file in a folder"),

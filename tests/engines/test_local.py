@@ -230,7 +230,7 @@ def test_numbers_that_are_none_are_refused(n_trials, n_workers):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("policy", "none"), ("per", "pixel"), ("unchanged_share", 1.5), ("device", "gpu"), ("trials_per_gpu", 0),
+    [("policy", "nothing"), ("per", "pixel"), ("unchanged_share", 1.5), ("device", "gpu"), ("trials_per_gpu", 0),
      ("threads", 0)],
 )  # fmt: skip
 def test_a_plan_checks_itself(name, value):
@@ -254,3 +254,16 @@ def test_a_device_that_is_not_there_is_refused_before_there_is_a_journal(tmp_pat
     with pytest.raises(ConfigError, match="torch sees no GPU, got 'cuda'"):
         run_search(replace(plan(), device="cuda"), SPACE, SETTINGS, 1, journal=path)
     assert not path.exists()
+
+
+def test_a_search_that_may_begin_no_further_trial_has_ended_for_good():
+    asked = []
+
+    def may_begin(n_begun, content):
+        asked.append((n_begun, len(content.trials)))
+        return n_begun != 2
+
+    content, interrupted = run_search(plan(), SPACE, SETTINGS, 5, may_begin=may_begin)
+    assert not interrupted
+    assert len(content.trials) == 2
+    assert asked == [(0, 0), (1, 1), (2, 2)]

@@ -188,6 +188,7 @@ def _labels(content: JournalContent) -> dict[int, str]:
     """The trials of known policies, by id: those of the setting ``initial``, and those that say so themselves."""
     from tuun_da.engines.confirm import LABELS
     from tuun_da.engines.known import KNOWN
+    from tuun_da.engines.study import BASELINE_KEY
     from tuun_da.operations import Operation, SubPolicy
     from tuun_da.search.initial_policies import settings_of_policy
     from tuun_da.search.space import SearchSpace
@@ -195,7 +196,7 @@ def _labels(content: JournalContent) -> dict[int, str]:
     labels: dict[int, str] = {}
     for trial in content.trials:
         settings = trial.details.get("settings")
-        choice = settings.get("policy") if isinstance(settings, dict) else None
+        choice = trial.details.get(BASELINE_KEY) or (settings.get("policy") if isinstance(settings, dict) else None)
         if isinstance(choice, str) and choice in LABELS:
             labels[trial.id] = LABELS[choice]
     known = content.settings.get(KNOWN)

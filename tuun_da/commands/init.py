@@ -64,6 +64,7 @@ def init(options: argparse.Namespace) -> int:
 
 
 def _write_settings(folder: Path, data: str) -> int:
+    from tuun_da.commands.search import OF_NNI
     from tuun_da.commands.settings_template import settings_text
     from tuun_da.training.data_spec import data_spec
     from tuun_da.training.settings import DataConfig
@@ -84,10 +85,10 @@ def _write_settings(folder: Path, data: str) -> int:
     command = f"tuun-da search --config {shlex.quote(str(target))}"
     head = (
         f"Settings of a search. Start it with: {command}\n"
-        "What is given on the command line wins over this file. A line such as #seed: 0 is an option at its default; "
-        "take away its # to set it."
+        "What is given on the command line wins over this file. A line such as #epochs: null is an option at its "
+        "default; take away its # to set it."
     )
-    text = settings_text(search_parser(), f"{head}\n{seen}".rstrip(), {"data": config.data}, notes)
+    text = settings_text(search_parser(), f"{head}\n{seen}".rstrip(), {"data": config.data}, notes, without=OF_NNI)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with open(target, "x", encoding="utf-8") as file:

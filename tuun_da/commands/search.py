@@ -1,28 +1,29 @@
-"""``tuun-da search``: an experiment from its configuration to its confirmed policy."""
+"""``tuun-da search``: from a folder of images and some minutes, or from an NNI configuration, to a confirmed policy."""
 
 from __future__ import annotations
 
 import argparse
-import shlex
-import socket
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuun_da.commands.best import write_recommended
-from tuun_da.commands.confirm import confirm_journal
-from tuun_da.commands.options import (
-    EXIT_INTERRUPTED,
-    add_command,
-    add_confirm_options,
-    baselines_of,
-    check_output,
-)
-from tuun_da.engines.experiment_files import confirmation_path
-from tuun_da.errors import ConfigError, ExperimentError
+from tuun_da.commands.options import EXIT_INTERRUPTED, add_command, check_output
+from tuun_da.errors import ConfigError
+from tuun_da.training.options import number_or_share
+from tuun_da.training.schedule import METRIC_NAMES, SAMPLING_NAMES
 
 if TYPE_CHECKING:
     from tuun_da.commands.options import Subparsers
+
+EXAMPLE = """tuun-da search --data ./images --minutes 30
+          tuun-da search --config nni_configs/digits.yml --confirm"""
+
+GUIDED = (
+    "minutes", "folder", "trials", "on_top_of", "space", "no_probe", "no_confirm", "seed",
+    "epochs", "image_size", "batch_size", "learning_rate", "train_size", "validation_size", "test_size", "metric",
+    "sampling", "skip_broken",
+)  # fmt: skip
+"""Options that only --data has; those of an NNI experiment stand in its configuration."""
+OF_NNI = ("port", "listen_all", "confirm", "baselines", "candidates")
+"""Options that only --config has."""
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -31,120 +32,105 @@ def add_parser(commands: Subparsers) -> None:
         commands,
         "search",
         search,
-        "run an NNI experiment to its end, and export the best policy",
-        "tuun-da search --config nni_configs/digits.yml --confirm",
+        "find a policy for your images, and compare it with what costs no search",
+        EXAMPLE,
     )
-    parser.add_argument("--config", required=True, metavar="FILE", help="an NNI experiment, as for nnictl create")
-    parser.add_argument("--port", type=int, help="port of NNI's web page (default: the first free one from 8080 on)")
-    parser.add_argument(
+    parser.usage = "tuun-da search (--data IMAGES | --config FILE) [options]"
+    way = parser.add_argument_group("what to search on: one of these")
+    way.add_argument(
+        "--data",
+        metavar="IMAGES",
+        help="a folder with a folder for each class, an .npz file, or digits, cifar10, cifar100, svhn; needs no NNI",
+    )
+    way.add_argument(
+        "--config",
+        metavar="FILE",
+        help="an NNI experiment, as for nnictl create; or a YAML file with options, as tuun-da init --data writes",
+    )
+
+    both = parser.add_argument_group("with both")
+    both.add_argument(
+        "-o", "--output", metavar="FILE", help="policy file (default: best_policy.json, with --data in its folder)"
+    )
+    both.add_argument(
+        "--model", metavar="NAME", help="network, as for train.py (with --config: that of a confirmation)"
+    )
+    both.add_argument("--seeds", type=int, metavar="N", help="trainings of each row of the confirmation (default: 5)")
+    both.add_argument("--workers", type=int, metavar="N", help="trainings side by side (default: one a core or GPU)")
+    both.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
+    both.add_argument("--data-dir", metavar="FOLDER", help="where downloads and decoded images are kept")
+
+    own = parser.add_argument_group("with --data")
+    own.add_argument("--minutes", type=float, metavar="N", help="that all of it may take (default: 30)")
+    own.add_argument(
+        "--folder", metavar="DIR", help="of the experiment; goes on where it stopped (default: tuun_da_search/NAME)"
+    )
+    own.add_argument("--trials", type=int, metavar="N", help="policies to try (default: as time allows, up to 60)")
+    own.add_argument(
+        "--on-top-of",
+        choices=("auto", "none", "etp"),
+        help="etp: search what comes after crop + flip (default: auto, if that is better than nothing)",
+    )
+    own.add_argument("--space", metavar="FILE", help="search space (default: the 16 published operation types)")
+    own.add_argument("--no-probe", action="store_true", help="do not measure first what each operation does")
+    own.add_argument("--no-confirm", action="store_true", help="leave the test images for tuun-da confirm")
+    own.add_argument("--seed", type=int, metavar="SEED", help="of suggestions and trainings (default: 0)")
+
+    plan = parser.add_argument_group("with --data, in place of what its plan would choose")
+    plan.add_argument("--epochs", type=int, metavar="N", help="passes over the training images")
+    plan.add_argument("--image-size", type=int, metavar="PIXELS", help="side to which images are resized")
+    plan.add_argument("--batch-size", type=int, metavar="N", help="images in a step")
+    plan.add_argument("--learning-rate", type=float, metavar="RATE", help="at its peak")
+    plan.add_argument("--train-size", type=int, metavar="N", help="training images in all")
+    plan.add_argument("--validation-size", type=number_or_share, metavar="SIZE", help="a number of images, or a share")
+    plan.add_argument(
+        "--test-size", type=number_or_share, metavar="SIZE", help="likewise, where no test split is there"
+    )
+    plan.add_argument("--metric", choices=METRIC_NAMES, help="what is maximized (default: by the sizes of the classes)")
+    plan.add_argument("--sampling", choices=SAMPLING_NAMES, help="of the training images (default: shuffled)")
+    plan.add_argument("--skip-broken", action="store_true", help="leave image files out that cannot be read")
+
+    nni = parser.add_argument_group("with --config")
+    nni.add_argument("--port", type=int, help="port of NNI's web page (default: the first free one from 8080 on)")
+    nni.add_argument(
         "--listen-all",
         action="store_true",
         help="open NNI's web page, which has no login, to the network (default: this machine only)",
     )
-    parser.add_argument(
-        "-o", "--output", default="best_policy.json", metavar="FILE", help="policy file (default: %(default)s)"
-    )
-    parser.add_argument("--confirm", action="store_true", help="at the end, do what tuun-da confirm does")
-    add_confirm_options(parser)
+    nni.add_argument("--confirm", action="store_true", help="at the end, do what tuun-da confirm does")
+    nni.add_argument("--baselines", metavar="NAMES", help="of that confirmation (default: as for tuun-da confirm)")
+    nni.add_argument("--candidates", type=int, metavar="N", help="likewise (default: as for tuun-da confirm)")
 
 
 def search(options: argparse.Namespace) -> int:
-    """Run an experiment under NNI, and write what it recommends; the exit code."""
-    from tuun_da.engines.nni_config import read_config
-    from tuun_da.search.surrogate import prepare_surrogate
+    """Search, and write what is recommended; the exit code."""
+    if (options.config is None) == (options.data is None):
+        raise ConfigError("--data or --config must be given: the images to search on, or an NNI experiment; not both")
+    way, other = ("--config", GUIDED) if options.config is not None else ("--data", OF_NNI)
+    for name in other:
+        if getattr(options, name) not in (None, False):
+            where = "; an NNI experiment has it in its configuration" if way == "--config" else ""
+            raise ConfigError(f"--{name.replace('_', '-')} does not go with {way}{where}")
+    if options.config is not None:
+        from tuun_da.commands.nni_search import nni_search
 
-    config = read_config(options.config)
-    check_output(options.output)
-    if options.confirm:
-        from tuun_da.engines.confirm import check_request
-        from tuun_da.training.checks import check_device
+        return nni_search(options)
 
-        check_request(baselines_of(options), options.seeds, options.workers, options.candidates)
-        check_device(options.device)
-        check_output(confirmation_path(options.output))
-    port = _free_port(options.port)
-    prepare_surrogate(config.settings.surrogate)  # before NNI starts, whose first trial is not waited for that long
+    from tuun_da.api.guided_plan import GuidedRequest
 
-    from tuun_da.engines.nni_experiment import running
-    from tuun_da.engines.progress import ProgressLine
+    names = (
+        "data", "minutes", "folder", "output", "trials", "model", "epochs", "image_size", "batch_size",
+        "learning_rate", "train_size", "validation_size", "test_size", "metric", "sampling", "workers", "device",
+        "seed", "seeds", "data_dir", "skip_broken", "space", "on_top_of",
+    )  # fmt: skip
+    request = GuidedRequest(
+        **{name: getattr(options, name) for name in names},
+        probe=not options.no_probe,
+        confirm=not options.no_confirm,
+    )
+    if request.output is not None:
+        check_output(request.output)
 
-    if options.listen_all:
-        print(
-            f"Warning: NNI's web page will be open on all interfaces, port {port}, without any login: whoever "
-            "reaches it can change the experiment and run commands. An SSH tunnel is the safe way.",
-            file=sys.stderr,
-        )
-    print("Starting NNI ...", flush=True)
-    failure: ExperimentError | None = None
-    interrupted = False
-    with running(config, port=port, listen_all=options.listen_all) as experiment:
-        n_trials = config.max_trials or "any number of"
-        print(f"Experiment {experiment.id}: {n_trials} trials, {config.concurrency} at a time")
-        print(f"Web page: http://127.0.0.1:{port}    journal: {experiment.journal_path}", flush=True)
-        line = ProgressLine(config.max_trials, config.concurrency)
-        try:
-            experiment.wait(line.show)
-        except ExperimentError as error:
-            failure = error
-        except KeyboardInterrupt:
-            interrupted = True
-            print("\nStopping the experiment; what has finished is kept.", flush=True)
-        finally:
-            line.close()
-    # What has finished is exported, whatever the end was.
-    journal = experiment.journal()
-    exported = False
-    if journal is not None:
-        try:
-            exported = write_recommended(journal, experiment.id, options.output)
-        except ExperimentError as error:
-            if not interrupted:
-                failure = failure or error
-    if failure is not None:
-        raise failure
-    if interrupted:
-        print(f"Go on with: {_nnictl('resume', experiment.id, config.working_directory)}")
-        return EXIT_INTERRUPTED
-    if options.confirm and exported and journal is not None:
-        # the configuration of this search named its model, so that code may run again
-        overrides = {"model": options.model or _searched_model(options.output), "data_dir": options.data_dir}
-        print()
-        confirm_journal(
-            journal,
-            experiment.journal_path.parent,
-            options,
-            {name: value for name, value in overrides.items() if value is not None},
-            output=confirmation_path(options.output),
-            policy_output=options.output,
-            experiment=experiment.id,
-        )
-    print(f"\nLook at the trials again: {_nnictl('view', experiment.id, config.working_directory)}")
-    return 0
+    from tuun_da.api.guided_search import guided_search
 
-
-def _searched_model(policy: str) -> str | None:
-    """The model of the search that has just ended: its configuration named it, so its code may run again."""
-    from tuun_da.policy_format import PolicyRecord
-
-    settings = PolicyRecord.load(policy).searched.get("settings")
-    train = settings.get("train") if isinstance(settings, dict) else None
-    return train.get("model") if isinstance(train, dict) else None
-
-
-def _free_port(wanted: int | None) -> int:
-    """The port that is wanted, or the first free one from 8080 on. Raises ConfigError."""
-    if wanted is not None and not 1 <= wanted <= 65535:
-        raise ConfigError(f"--port must lie in 1 to 65535, got {wanted}")
-    for port in range(8080, 8180) if wanted is None else (wanted,):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
-    busy = "8080 to 8179 are all" if wanted is None else f"{wanted} is"
-    raise ConfigError(f"--port: port {busy} taken by another program; name a free one")
-
-
-def _nnictl(action: str, experiment_id: str, folder: Path) -> str:
-    """The command line of NNI's for what this command does not do, with the web page kept on this machine."""
-    usual = Path("~/nni-experiments").expanduser()
-    directory = "" if folder == usual else f" --experiment_dir {shlex.quote(str(folder))}"
-    return f'NODE_OPTIONS="$(tuun-da node-options)" nnictl {action} {experiment_id}{directory}'
+    return EXIT_INTERRUPTED if guided_search(request).interrupted else 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tuun_da.commands.settings_file import settable
@@ -21,12 +21,18 @@ LEFT_OUT = ("debug",)
 
 
 def settings_text(
-    parser: argparse.ArgumentParser, head: str, values: Mapping[str, Any], notes: Mapping[str, str]
+    parser: argparse.ArgumentParser,
+    head: str,
+    values: Mapping[str, Any],
+    notes: Mapping[str, str],
+    *,
+    without: Collection[str] = (),
 ) -> str:
     """The text of a file for the command of ``parser``, from ``head``, a paragraph a line.
 
     ``values`` are set, by the names that options have in a namespace; ``notes`` are said in addition to an option's
-    help, as far as the command has that option. Raises ConfigError for a value of an option that it does not have.
+    help, as far as the command has that option. Those ``without`` are not in the file. Raises ConfigError for a value
+    of an option that it does not have.
     """
     names = {action.dest: name for name, action in reversed(settable(parser).items())}  # the first of several
     unknown = set(values) - set(names)
@@ -35,7 +41,7 @@ def settings_text(
     blocks = ["\n".join(_prose(line) for line in head.splitlines())]
     blocks.append("\n".join(f"{names[dest]}: {yaml_scalar(value)}" for dest, value in values.items()))
     for group in parser._action_groups:
-        actions = [action for action in group._group_actions if _is_shown(action, names)]
+        actions = [action for action in group._group_actions if _is_shown(action, names) and action.dest not in without]
         if actions:
             blocks.append(f"# ---- {group.title} ----")
         blocks += [_block(parser, action, names, action.dest in values, notes) for action in actions]

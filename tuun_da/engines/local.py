@@ -5,19 +5,22 @@ The journal is the same as NNI's, so that whatever reads one reads the other.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from multiprocessing.connection import wait
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tuun_da.engines.echo import final_metric, read_metric
-from tuun_da.engines.local_trial import TrialPlan, check_same_plan, run_planned
-from tuun_da.engines.local_worker import Worker, cause_of_death
-from tuun_da.engines.study import Study
+from tuun_da.engines.local_trial import SEARCHED, TrialPlan, check_same_plan, run_planned
+from tuun_da.engines.local_worker import Task
+from tuun_da.engines.study import BASELINE_KEY, Study
 from tuun_da.engines.tuner_settings import TunerSettings
-from tuun_da.errors import ExperimentError
+from tuun_da.engines.worker_pool import Ended, WorkerPool
+from tuun_da.errors import ConfigError, ExperimentError
 from tuun_da.policy_format import TRIAL_ID_KEY
 from tuun_da.search.history import JournalContent, Trial, TrialState, read_journal
 from tuun_da.training.checks import checked_integer
@@ -27,6 +30,8 @@ FIRST_FAILURES = 3
 
 OnTrial = Callable[[Trial, JournalContent], None]
 """Hears of each trial that ended, and what the journal then holds."""
+MayBegin = Callable[[int, JournalContent], bool]
+"""Whether a further trial may begin, after so many that have, and what the journal then holds."""
 
 
 def run_search(
@@ -37,6 +42,9 @@ def run_search(
     *,
     journal: Path | None = None,
     n_workers: int = 0,
+    pool: WorkerPool | None = None,
+    baselines: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    may_begin: MayBegin = lambda n_begun, content: True,
     on_begin: Callable[[JournalContent], None] = lambda content: None,
     on_trial: OnTrial = lambda trial, content: None,
     folders: Sequence[Path] = (Path(),),
@@ -45,24 +53,40 @@ def run_search(
 
     ``n_workers`` 0 runs the trials in this process, one after the other, and repeats exactly with the same seeds; from
     1 on they run in so many processes, each with its share of the cores. A worker that dies costs its trial, which
-    counts as failed. Ctrl-C, or a KeyboardInterrupt from ``on_trial``, ends all at once. With the same ``journal`` the
-    search goes on where it stopped, and runs what was running again; None keeps it in memory. ``on_begin`` hears what
-    the journal holds before the first trial.
+    counts as failed. With a ``pool`` they run in its processes, which go on living. Ctrl-C, or a KeyboardInterrupt from
+    ``on_trial``, ends all at once. With the same ``journal`` the search goes on where it stopped, and runs what was
+    running again; None keeps it in memory. ``on_begin`` hears what the journal holds before the first trial.
+
+    ``baselines``, final metrics (echo.py) by name, are trials that ran before; they come first in the journal and count
+    among the ``n_trials``. ``may_begin`` is asked before each further trial, with the number of those that have begun
+    and what the journal holds; the first False ends the search as soon as the others have ended.
 
     Raises what Study.open raises, DataError for images that cannot be used, ConfigError for a model or a device that is
     not there and for trials that ran with other settings, ExperimentError where the first trials all fail.
     """
     checked_integer("n_trials", n_trials, low=1)
     checked_integer("n_workers", n_workers, low=0)
-    _check_before(plan, keep_images=n_workers == 0)
+    if plan.policy not in SEARCHED:
+        raise ConfigError(f"policy of a search must be one of {', '.join(SEARCHED)}; got {plan.policy!r}")
+    in_process = n_workers == 0 and pool is None
+    _check_before(plan, keep_images=in_process)
     study = Study.open(journal, space, settings, folders=folders)
     try:
+        for name, metric in baselines.items():
+            echo = read_metric(metric)
+            if echo is None:
+                raise ConfigError(f"baseline {name} must be a final metric (echo.py), got {metric!r}")
+            study.add_baseline(name, echo)
         for trial in study.journal.content.trials:
+            if BASELINE_KEY in trial.details:
+                continue
             found = trial.details.get("settings")
             if isinstance(found, Mapping):
                 check_same_plan(plan, found, trial.parameters, str(journal))
         on_begin(study.journal.content)
-        interrupted = not _run_trials(study, plan, n_trials, n_workers, on_trial)
+        run = _Run(study, n_trials, may_begin, on_trial)
+        with contextlib.nullcontext(pool) if in_process or pool is not None else WorkerPool(n_workers) as chosen:
+            interrupted = not _run_trials(study, plan, run, chosen)
         content = study.journal.content
     finally:
         study.journal.close()
@@ -88,68 +112,59 @@ def _check_before(plan: TrialPlan, *, keep_images: bool) -> None:
         trial_splits.cache_clear()  # the workers have their own
 
 
-def _run_trials(study: Study, plan: TrialPlan, n_trials: int, n_workers: int, on_trial: OnTrial) -> bool:
+def _run_trials(study: Study, plan: TrialPlan, run: _Run, pool: WorkerPool | None) -> bool:
     """Whether it came to its end."""
     for trial_id in study.journal.content.running:
         study.hand_out_again(trial_id)
-    run = _Run(study, n_trials, on_trial)
     try:
-        if n_workers == 0:
+        if pool is None:
             while run.wants_more:
                 trial_id, parameters = run.ask()
                 run.finish(run_planned(plan, trial_id, parameters))
         else:
-            _run_in_workers(run, plan, n_workers)
+            _run_in_workers(run, plan, pool)
     except KeyboardInterrupt:
         return False
     return True
 
 
-def _run_in_workers(run: _Run, plan: TrialPlan, n_workers: int) -> None:
+def _run_in_workers(run: _Run, plan: TrialPlan, pool: WorkerPool) -> None:
     if plan.threads is None:
-        plan = replace(plan, threads=max(1, available_cores() // n_workers))
-    workers: list[Worker] = []
-    try:
-        while True:
-            while run.wants_more and len(workers) < n_workers:
-                workers.append(Worker(plan))
-                workers[-1].begin(*run.ask())
-            if not workers:
-                return
-            ready = wait([worker.connection for worker in workers])
-            for worker in [worker for worker in workers if worker.connection in ready]:
-                assert worker.trial is not None  # only those that run one are in the list
-                trial_id, parameters = worker.trial
-                metric = worker.result()
-                if metric is None:
-                    error = cause_of_death(worker.end())
-                    metric = final_metric({**parameters, TRIAL_ID_KEY: trial_id}, None, state="failed", error=error)
-                # An unexpected error can leave a GPU's state broken in its process: the next trial gets a new one.
-                if run.finish(metric) and run.wants_more:
-                    worker.begin(*run.ask())
-                else:
-                    workers.remove(worker)
-                    worker.end()
-    finally:
-        for worker in workers:
-            worker.connection.close()  # all of them now, so that they end at the same time
-        for worker in workers:
-            worker.end()
+        plan = replace(plan, threads=max(1, available_cores() // pool.n_workers))
+
+    def next_trial() -> tuple[tuple[int, dict[str, Any]], Task] | None:
+        if not run.wants_more:
+            return None
+        trial_id, parameters = run.ask()
+        return (trial_id, parameters), functools.partial(run_planned, plan, trial_id, parameters)
+
+    def on_end(ended: Ended) -> bool:
+        trial_id, parameters = ended.key
+        metric = ended.result
+        if ended.error is not None:
+            metric = final_metric({**parameters, TRIAL_ID_KEY: trial_id}, None, state="failed", error=ended.error)
+        return run.finish(metric)
+
+    pool.run(next_trial, on_end)
 
 
 class _Run:
     """Counts the trials of one call, asks the study for them and tells it of their ends."""
 
-    def __init__(self, study: Study, n_trials: int, on_trial: OnTrial) -> None:
-        self._study, self._n_trials, self._on_trial = study, n_trials, on_trial
+    def __init__(self, study: Study, n_trials: int, may_begin: MayBegin, on_trial: OnTrial) -> None:
+        self._study, self._n_trials, self._may_begin, self._on_trial = study, n_trials, may_begin, on_trial
         earlier = study.journal.content.trials
         self._n_begun = len(earlier)
         self._any_succeeded = any(trial.state is TrialState.SUCCEEDED for trial in earlier)
         self._n_failed = 0
+        self._is_over = False  # for good, so that no worker is left waiting while others begin trials again
 
     @property
     def wants_more(self) -> bool:
-        return self._n_begun < self._n_trials
+        if not self._is_over:
+            may_begin = self._may_begin(self._n_begun, self._study.journal.content)
+            self._is_over = self._n_begun >= self._n_trials or not may_begin
+        return not self._is_over
 
     def ask(self) -> tuple[int, dict[str, Any]]:
         self._n_begun += 1

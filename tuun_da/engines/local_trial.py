@@ -26,13 +26,15 @@ from tuun_da.training.settings import DataConfig, TrialConfig
 _logger = logging.getLogger(__name__)
 
 SEARCHED = ("search", "etp+search")  # of augment.named, which loads torch
+BASELINES = ("none", "etp", "trivialaugment")  # likewise: those that a search compares itself with
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialPlan:
     """What all trials of a search have in common. Raises ConfigError.
 
-    ``policy``           "search", or "etp+search": the policy on top of crop + flip.
+    ``policy``           "search", or "etp+search": the policy on top of crop + flip; or one of ``BASELINES``, which
+                         have no parameters.
     ``per``              "batch" or "image": what a sub-policy is drawn for.
     ``unchanged_share``  share of the images that the policy leaves alone, in [0, 1].
     ``device``, ``trials_per_gpu`` and ``threads`` are for ``training.device``; ``threads`` None is torch's choice.
@@ -49,7 +51,7 @@ class TrialPlan:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        checked_choice("policy", self.policy, SEARCHED)
+        checked_choice("policy", self.policy, (*SEARCHED, *BASELINES))
         checked_choice("per", self.per, WAYS_OF_APPLYING)
         object.__setattr__(self, "unchanged_share", checked_number("unchanged_share", self.unchanged_share, "[0, 1]"))
         check_device(self.device)
@@ -82,7 +84,10 @@ def run_planned(plan: TrialPlan, trial_id: int, parameters: Mapping[str, Any]) -
         config = replace(plan.train, **searched_settings(parameters))
         settings["train"] = config.to_dict()
         about["planned_epochs"] = config.epochs * plan.trial.repeats
-        sub_policies = sub_policies_from_parameters(split_parameters(parameters)[0])
+        record = None
+        if plan.policy in SEARCHED:
+            found = sub_policies_from_parameters(split_parameters(parameters)[0])
+            record = PolicyRecord(found, plan.per, plan.unchanged_share)
 
         # Only now what takes seconds to import.
         from tuun_da.augment.named import build_transform
@@ -91,7 +96,7 @@ def run_planned(plan: TrialPlan, trial_id: int, parameters: Mapping[str, Any]) -
         from tuun_da.training.trial import run_trial, trial_splits
 
         set_threads(plan.threads)
-        transform = build_transform(plan.policy, PolicyRecord(sub_policies, plan.per, plan.unchanged_share))
+        transform = build_transform(plan.policy, record)
         splits = trial_splits(plan.data)
         settings |= {"image_size": splits.image_size, "num_classes": splits.num_classes}
         about["left_out"] = splits.left_out

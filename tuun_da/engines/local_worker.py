@@ -1,4 +1,4 @@
-"""A process that runs one trial after the other, for the process that started it.
+"""A process that does one task after the other, for the process that started it.
 
 Not one of ``multiprocessing``, which imports the user's script again in every process: a script that has its search at
 the outermost level would start searches without end.
@@ -14,12 +14,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, TypeAlias
 
-from tuun_da.engines.local_trial import TrialPlan, run_planned
+Task: TypeAlias = Callable[[], Any]
+"""What a worker does: a function, or a functools.partial of one, that its process finds by its name."""
 
 PATIENCE_SECONDS = 5.0  # between asking a worker to end and killing it
 
@@ -32,10 +33,8 @@ _BEGIN = (
 class Worker:
     """A worker process. It ends with ``end``, and by itself as soon as the process that made it is gone."""
 
-    def __init__(self, plan: TrialPlan) -> None:
+    def __init__(self) -> None:
         self.connection, theirs = Pipe()
-        self.trial: tuple[int, Mapping[str, Any]] | None = None
-        """Id and parameters of the trial that it runs."""
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _BEGIN, str(theirs.fileno()), json.dumps(sys.path)],
@@ -45,21 +44,18 @@ class Worker:
             )
         finally:
             theirs.close()
-        self._send(plan)
 
-    def begin(self, trial_id: int, parameters: Mapping[str, Any]) -> None:
-        """Have it run this trial, which must be its only one; the end comes through ``result``."""
-        self.trial = trial_id, parameters
-        self._send(self.trial)
+    def begin(self, task: Task) -> None:
+        """Have it do this task, which must be its only one; the end comes through ``result``."""
+        with contextlib.suppress(OSError):  # it is dead already, which ``result`` will tell
+            self.connection.send(task)
 
-    def result(self) -> dict[str, Any] | None:
-        """The final metric of its trial, waited for; None if the process died without one."""
-        self.trial = None
+    def result(self) -> tuple[bool, Any]:
+        """True and what its task gave, waited for; False and None if the process died over it."""
         try:
-            metric: dict[str, Any] = self.connection.recv()
+            return True, self.connection.recv()
         except (EOFError, OSError):
-            return None
-        return metric
+            return False, None
 
     def end(self) -> int:
         """End the process, whatever it does, and wait for that; its exit code."""
@@ -76,10 +72,6 @@ class Worker:
         self._process.kill()
         return self._process.wait()
 
-    def _send(self, message: object) -> None:
-        with contextlib.suppress(OSError):  # it is dead already, which ``result`` will tell
-            self.connection.send(message)
-
 
 def cause_of_death(code: int) -> str:
     """In words, from the exit code of a process that did not mean to end."""
@@ -94,17 +86,16 @@ def cause_of_death(code: int) -> str:
 
 
 def serve(descriptor: int) -> None:
-    """In the worker process: run what comes through the connection of this file descriptor. Does not return."""
+    """In the worker process: do what comes through the connection of this file descriptor. Does not return."""
     connection = Connection(descriptor)
-    plan = connection.recv()
-    tasks: queue.SimpleQueue[tuple[int, dict[str, Any]]] = queue.SimpleQueue()
+    tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, tasks), daemon=True).start()
     while True:
-        connection.send(run_planned(plan, *tasks.get()))
+        connection.send(tasks.get()())
 
 
-def _listen(connection: Connection[Any, Any], tasks: queue.SimpleQueue[tuple[int, dict[str, Any]]]) -> None:
-    """Hand trials on; end the process, in the middle of a training if need be, when nobody waits for it any more."""
+def _listen(connection: Connection[Any, Any], tasks: queue.SimpleQueue[Task]) -> None:
+    """Hand tasks on; end the process, in the middle of a training if need be, when nobody waits for it any more."""
     while True:
         try:
             tasks.put(connection.recv())

@@ -30,6 +30,8 @@ from tuun_da.search.surrogate import prepare_surrogate
 
 _logger = logging.getLogger(__name__)
 
+BASELINE_KEY = "baseline"
+"""In the details of a trial: the name of what costs no search, where the trial was one of that."""
 NO_RESULT = "the trial ended without a final result; its stderr may say why"
 
 
@@ -165,6 +167,30 @@ class Study:
             )
         )
         self._write_off_lost()
+
+    def add_baseline(self, name: str, echo: Echo) -> None:
+        """A trial of the baseline ``name`` that ended before the study began, as a finished trial of the study.
+
+        The journal tells it by that name, so that the same call again, after a crash between two of them, adds nothing.
+        Parameters that the space cannot express (TrivialAugment has none) are kept, but nothing is learned from them.
+        """
+        known = [*self._journal.content.trials, *self._unwritten]
+        if any(trial.details.get(BASELINE_KEY) == name for trial in known):
+            return
+        self._keep(
+            Trial(
+                id=self._new_id(),
+                parameters=echo.parameters,
+                state=echo.state,
+                value=echo.value,
+                curve=echo.curve,
+                seed=echo.seed,
+                started=echo.started,
+                ended=echo.ended or time.time(),
+                error=echo.error,
+                details={**echo.details, BASELINE_KEY: name},
+            )
+        )
 
     def hand_out_again(self, trial_id: int) -> None:
         """The trial was stopped by a shutdown: the next ``ask`` gives it out once more."""

@@ -263,7 +263,7 @@ def _effects(
     if not experiment_has_policy:
         return None, "The search space holds no augmentation policy."
     sign = 1.0 if content.maximize else -1.0
-    complete = [point.trial for point in points if point.succeeded and point.trial.value is not None]
+    complete = [p.trial for p in points if p.succeeded and p.trial.value is not None and p.trial.parameters]
     try:
         space = SearchSpace.from_nni(content.space)
         find_policy(space)

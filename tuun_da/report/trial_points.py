@@ -65,7 +65,7 @@ def random_ids(content: JournalContent, labels: Mapping[int, str]) -> set[int]:
             if (len(begun) < n_initial or scored == 0) and event.id not in labels:
                 found.add(event.id)
             begun.add(event.id)
-        elif event.trial.state is TrialState.FAILED:
+        elif event.trial.state is TrialState.FAILED or not event.trial.parameters:  # a baseline without any
             begun.discard(event.id)
         else:
             begun.add(event.id)

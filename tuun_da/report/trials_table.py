@@ -91,7 +91,8 @@ def trials_table(content: JournalContent) -> str:
         score = "–" if entry["value"] is None else f"{entry['value']:.5g}"
         star = "*" if row.state == "succeeded" and entry["value"] == best else " "
         seconds = "–" if entry["seconds"] is None else f"{entry['seconds']:.1f}"
-        words = entry["error"] if entry["error"] else policy_text(row.parameters)
+        name = row.trial.details.get("baseline") if row.trial and not row.parameters else None
+        words = str(entry["error"] or name or policy_text(row.parameters))
         lines.append(
             f"{row.id:>5}  {row.state:<9}  {score:>8}{star}  {entry['epochs'] or '–':>6}  {seconds:>8}  {_short(words)}"
         )

@@ -1,0 +1,37 @@
+"""The end of a guided search: its policy against what costs no search, on the test images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from tuun_da.api.guided_plan import ExperimentFolder, GuidedPlan
+from tuun_da.data_files import write_atomically
+from tuun_da.engines.confirm import confirm_experiment
+from tuun_da.policy_format import PolicyRecord
+from tuun_da.search.history import JournalContent
+
+OnProgress = Callable[[str, int, int], None]
+"""Hears of the stage in words, how many of its trainings are done, and how many there are."""
+
+
+def confirm_guided(
+    files: ExperimentFolder, plan: GuidedPlan, content: JournalContent, on_progress: OnProgress
+) -> tuple[PolicyRecord, str]:
+    """Choose among the recommended policies, compare with the baselines, and write the folder's confirmation.
+
+    Returns the policy that was chosen, and the tables in words. Raises what a training raises.
+    """
+    result = confirm_experiment(
+        content,
+        files.path,
+        experiment=files.path.name,
+        n_seeds=plan.search.seeds,
+        workers=plan.search.n_workers,
+        device=plan.device,
+        overrides={"model": plan.train.model},  # the user named it to the search: code that may run
+        on_progress=on_progress,
+    )
+    assert result.record is not None  # space_of made sure that there is a policy
+    write_atomically(files.confirmation, json.dumps(result.to_dict(), indent=2) + "\n")
+    return result.record, result.to_text()

@@ -1,0 +1,95 @@
+"""Worker processes that do one task after the other, for as long as the pool lives: their start takes seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from types import TracebackType
+from typing import Any
+
+from tuun_da.engines.local_worker import Task, Worker, cause_of_death
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A task that has ended: its ``key``, and its ``result``, or the ``error`` of a process that died over it."""
+
+    key: Any
+    result: Any = None
+    error: str | None = None
+
+
+class WorkerPool:
+    """Up to ``n_workers`` processes, started when they are first needed. ``close`` ends them, whatever they do."""
+
+    def __init__(self, n_workers: int) -> None:
+        self.n_workers = n_workers
+        self._idle: list[Worker] = []
+        self._busy: dict[Worker, Any] = {}
+
+    def run(self, next_task: Callable[[], tuple[Any, Task] | None], on_end: Callable[[Ended], bool]) -> None:
+        """Do the tasks that ``next_task`` gives, each with a key, until it gives None and all have ended.
+
+        It is asked whenever a worker is free. ``on_end`` hears of each end, and says whether the worker may go on: an
+        unexpected error can leave a GPU's state broken in its process. What either raises goes through, and leaves the
+        pool to be closed.
+        """
+        while True:
+            while len(self._busy) < self.n_workers and (given := next_task()) is not None:
+                worker = self._idle.pop() if self._idle else Worker()
+                self._busy[worker], task = given
+                worker.begin(task)
+            if not self._busy:
+                return
+            ready = wait([worker.connection for worker in self._busy])
+            for worker in [worker for worker in self._busy if worker.connection in ready]:
+                key = self._busy[worker]
+                answered, result = worker.result()
+                ended = Ended(key, result) if answered else Ended(key, error=cause_of_death(worker.end()))
+                may_go_on = on_end(ended)
+                del self._busy[worker]  # only now: what on_end raises must leave it to be closed
+                if answered and may_go_on:
+                    self._idle.append(worker)
+                elif answered:
+                    worker.end()
+
+    def run_all(self, tasks: dict[Any, Task], on_end: Callable[[Ended], bool] = lambda ended: True) -> None:
+        """Do these ``tasks``, by their keys, in that order."""
+        waiting = iter(tasks.items())
+        self.run(lambda: next(waiting, None), on_end)
+
+    def begin_everywhere(self, task: Task) -> None:
+        """Have every worker begin ``task``, none of which may be at work; ``ends`` waits for them."""
+        for number in range(self.n_workers):
+            worker = self._idle.pop() if self._idle else Worker()
+            self._busy[worker] = number
+            worker.begin(task)
+
+    def ends(self) -> list[Ended]:
+        """The ends of the tasks that are under way, waited for."""
+        found: list[Ended] = []
+
+        def note(ended: Ended) -> bool:
+            found.append(ended)
+            return True
+
+        self.run(lambda: None, note)
+        return found
+
+    def close(self) -> None:
+        """End all processes."""
+        workers = [*self._idle, *self._busy]
+        self._idle, self._busy = [], {}
+        for worker in workers:
+            worker.connection.close()  # all of them now, so that they end at the same time
+        for worker in workers:
+            worker.end()
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
