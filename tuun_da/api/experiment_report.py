@@ -40,20 +40,22 @@ def experiment_report(
 
     ``named`` is what the user called the experiment. A ``confirmation`` file of None is looked for beside the
     experiment's policy file, in the working folder, the journal's, and those of ``beside``. ``images`` are those of the
-    trials where None, or else a folder, a file or a data set, or "none". With ``paths``, home folders are not hidden.
+    trials where None, or else a folder, a file or a data set, or "none". With ``paths``, no path is
+    shortened; secrets are hidden in any case.
     Raises JournalError, ConfigError, and ExperimentError where no trial has come to a score.
     """
     from tuun_da.engines.export import recommend
     from tuun_da.engines.known import KNOWN
     from tuun_da.probe_format import ProbeRecord
     from tuun_da.report.confirmation import read_confirmation
+    from tuun_da.report.hidden_secrets import in_texts, without_secrets
     from tuun_da.report.home_paths import home_hider
     from tuun_da.report.report_data import Pictures, make_report
     from tuun_da.search.history import read_journal
 
     content = read_journal(path)
     _refuse_without_score(content)
-    hide: Callable[[Any], Any] = _as_it_is if paths else home_hider()
+    hide: Callable[[Any], Any] = in_texts(without_secrets) if paths else home_hider()
     experiment = path.parent.parent.name if path.parent.name == "checkpoint" else None
     recommendation = recommend(content, experiment=experiment)
     record = recommendation.record
@@ -95,10 +97,6 @@ def report_text(made: Report, form: str) -> str:
     from tuun_da.report.html_report import html_report
 
     return html_report(made)
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
 
 
 def _refuse_without_score(content: JournalContent) -> None:

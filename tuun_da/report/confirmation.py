@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tuun_da.data_files import read_text
+from tuun_da.data_files import parse_json, read_text, shown
 from tuun_da.errors import ConfigError
 
 
@@ -48,8 +47,8 @@ def read_confirmation(path: str | os.PathLike[str]) -> ConfirmationReport:
     """The confirmation in the file at ``path``; keys that are not known here are passed over. Raises ConfigError."""
     what = f"confirmation file {path}"
     try:
-        content = json.loads(read_text(path, "confirmation file", ConfigError), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        content = parse_json(read_text(path, "confirmation file", ConfigError))
+    except ValueError as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"{what} is not JSON: {error}") from None
@@ -80,21 +79,21 @@ def read_confirmation(path: str | os.PathLike[str]) -> ConfirmationReport:
     metric = content.get("metric", "accuracy")
     n_test = _number(content, "n_test", what)
     if not isinstance(seeds, list) or not isinstance(metric, str):
-        raise ConfigError(f"{what}: seeds must be a list and metric a text, got {seeds!r} and {metric!r}")
+        raise ConfigError(f"{what}: seeds must be a list and metric a text, got {shown(seeds)} and {shown(metric)}")
     return ConfirmationReport(metric, int(n_test), len(seeds), rows, differences)
 
 
 def _objects(content: Mapping[str, Any], key: str, what: str) -> list[dict[str, Any]]:
     entries = content.get(key)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ConfigError(f"{what}: {key} must be a list of objects, got {entries!r}")
+        raise ConfigError(f"{what}: {key} must be a list of objects, got {shown(entries)}")
     return entries
 
 
 def _text(entry: Mapping[str, Any], key: str, what: str) -> str:
     value = entry.get(key)
     if not isinstance(value, str):
-        raise ConfigError(f"{what}: {key} must be a text, got {value!r}")
+        raise ConfigError(f"{what}: {key} must be a text, got {shown(value)}")
     return value
 
 
@@ -103,16 +102,12 @@ def _number(entry: Mapping[str, Any], key: str, what: str, *, optional: bool = F
     if optional and value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
-        raise ConfigError(f"{what}: {key} must be a number, got {value!r}")
+        raise ConfigError(f"{what}: {key} must be a number, got {shown(value)}")
     return float(value)
 
 
 def _numbers(entry: Mapping[str, Any], key: str, what: str) -> tuple[float, ...]:
     values = entry.get(key)
     if not isinstance(values, list):
-        raise ConfigError(f"{what}: {key} must be a list of numbers, got {values!r}")
+        raise ConfigError(f"{what}: {key} must be a list of numbers, got {shown(values)}")
     return tuple(_number({key: value}, key, what) for value in values)
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a JSON number")

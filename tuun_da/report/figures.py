@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 import statistics
 from collections.abc import Callable, Sequence
 
 from tuun_da.report.confirmation import ConfirmationReport
+from tuun_da.report.html_parts import escaped
 from tuun_da.report.report_data import Report
 from tuun_da.report.svg_chart import Frame, both_widths, dots, line, steps, text
 from tuun_da.report.trial_points import Point
@@ -169,7 +169,7 @@ def _places(report: Report, kind: str) -> list[tuple[float, float, str]]:
 def _diamond(frame: Frame, point: Point, report: Report) -> str:
     x, y = frame.x(point.place), frame.y(point.trial.value or 0.0)
     title = f"{point.label}, trial {point.trial.id}: {report.score(point.trial.value)}"
-    mark = f'<path class="baseline" d="M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6z"><title>{html.escape(title)}</title></path>'
+    mark = f'<path class="baseline" d="M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6z"><title>{escaped(title)}</title></path>'
     return mark
 
 

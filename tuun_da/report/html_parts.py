@@ -7,13 +7,16 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NewType
 
+from tuun_da.plain_text import COMMANDS
+
 Html = NewType("Html", str)
 """Text that is safe to put into a page as it is."""
 
 
 def escaped(text: object) -> Html:
-    """``text`` for a page, in an element or in an attribute; control characters, which no page may hold, as ?."""
-    return Html(html.escape(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]", "?", str(text)), quote=True))
+    """``text`` for a page, in an element or in an attribute; control characters, which no page may hold, and those
+    that turn the direction of writing as ?."""
+    return Html(html.escape(COMMANDS.sub("?", str(text)), quote=True))
 
 
 def joined(parts: Iterable[Html], between: str = "") -> Html:

@@ -5,10 +5,11 @@ A chart is drawn twice, for wide pages and for phones, since text in a drawing t
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from tuun_da.report.html_parts import escaped
 
 WIDE, NARROW = (840, 360), (360, 300)
 LETTER = 6.6  # width of a letter at 12 pixels
@@ -77,7 +78,7 @@ def ticks(low: float, high: float, count: int, *, whole: bool = False) -> list[f
 
 def text(x: float, y: float, words: str, anchor: str = "start", kind: str = "tick") -> str:
     """Words in the drawing."""
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{html.escape(words)}</text>'
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escaped(words)}</text>'
 
 
 def line(frame: Frame, points: Sequence[tuple[float, float]], kind: str) -> str:
@@ -108,7 +109,7 @@ def dots(frame: Frame, points: Sequence[tuple[float, float, str]], kind: str, ra
         return f'<path class="{kind} many" d="{places}"/>'
     return "".join(
         f'<circle class="{kind}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="{radius:g}">'
-        f"<title>{html.escape(title)}</title></circle>"
+        f"<title>{escaped(title)}</title></circle>"
         for x, y, title in points
     )
 
@@ -116,7 +117,7 @@ def dots(frame: Frame, points: Sequence[tuple[float, float, str]], kind: str, ra
 def drawing(width: int, height: int, inside: str, described: str, kind: str) -> str:
     """The SVG element; ``described`` is what who cannot see it is told."""
     return (
-        f'<svg class="{kind}" viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(described)}">'
+        f'<svg class="{kind}" viewBox="0 0 {width} {height}" role="img" aria-label="{escaped(described)}">'
         f"{inside}</svg>"
     )
 
