@@ -124,7 +124,7 @@ def test_as_a_program_a_mistake_is_a_line_and_debug_shows_the_traceback(here):
     ("arguments", "words"),
     [
         (("search",), "--data or --config must be given"),
-        (("search", "--config", "missing.yml"), "missing.yml: cannot be read"),
+        (("search", "--config", "missing.yml"), "missing.yml cannot be read"),
         (("search", "--config", "CONFIG", "--port", "0"), "--port must lie in 1 to 65535, got 0"),
         (("search", "--config", "CONFIG", "-o", "missing/p.json"), "--output must be a file in a folder"),
         (("search", "--config", "CONFIG", "-o", "."), "--output must be a file in a folder"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import builtins
 import io
 import json
+import os
 
 import pytest
 
@@ -194,8 +195,8 @@ def test_a_picture_that_is_somebody_elses_file(run, tmp_path):
 
 
 CONFIGS = {
-    "missing.yml": "missing.yml: cannot be read: No such file or directory",
-    "folder": "folder: cannot be read: Is a directory",
+    "missing.yml": "configuration missing.yml cannot be read: No such file or directory",
+    "folder": "configuration folder cannot be read: Is a directory",
     "list.yml": "list.yml: must hold keys and values, got list",
     "empty.json": "empty.json: must hold keys and values, got an empty file",
     "key.yml": "key.yml: otput: ",
@@ -204,7 +205,7 @@ CONFIGS = {
     "twice.yml": "twice.yml, line 2: output: is there twice, first in line 1",
     "cut.yml": "cut.yml: is not YAML",
     "bytes.json": "bytes.json: is not YAML: it is not UTF-8 text",
-    "loop.json": "loop.json: cannot be read: Too many levels of symbolic links",
+    "loop.json": "configuration loop.json cannot be read: Too many levels of symbolic links",
 }
 CONFIGURED = [name for name, parser in _parser()[1].items() if "--config" in options_of(parser)]
 
@@ -230,16 +231,18 @@ def test_a_settings_file_that_cannot_be_used(run, tmp_path, command, name):
     ],
 )
 def test_a_file_that_may_not_be_read(run, tmp_path, monkeypatch, arguments, name):
-    real = builtins.open
+    def denied(real):
+        def opened(path, *more, **keywords):
+            if str(path).endswith(name):
+                raise PermissionError(13, "Permission denied", str(path))
+            return real(path, *more, **keywords)
 
-    def denied(path, *more, **keywords):
-        if str(path).endswith(name):
-            raise PermissionError(13, "Permission denied", str(path))
-        return real(path, *more, **keywords)
+        return opened
 
     with monkeypatch.context() as patch:
-        patch.setattr(builtins, "open", denied)
-        patch.setattr(io, "open", denied)
+        patch.setattr(builtins, "open", denied(builtins.open))
+        patch.setattr(io, "open", denied(io.open))
+        patch.setattr(os, "open", denied(os.open))
         code, _, errors = run(*arguments)
     assert code == EXIT_MISTAKE
     assert name in errors

@@ -10,7 +10,7 @@ The rule, as the code has it:
     3                   training/
     2   search/         augment/      sisters: neither imports the other
     1   operations.py   known_policies.py   policy_format.py   probe_format.py   space_file.py   data_files.py
-        errors.py
+        plain_text.py   errors.py
         (standard library only)
 
 A module imports from lower floors or from its own folder. What the tuner's process loads (everything that
@@ -42,6 +42,7 @@ FLOORS = {
     "tuun_da/policy_format.py": 1,
     "tuun_da/probe_format.py": 1,
     "tuun_da/space_file.py": 1,
+    "tuun_da/plain_text.py": 1,
     "tuun_da/search/": 2,
     "tuun_da/augment/": 2,
     "tuun_da/training/": 3,

@@ -292,8 +292,10 @@ def test_whole_numbers_beyond_floats_are_refused(number: int) -> None:
         {"sub_policies": [[["rotate", 0.5, number]]]},
         {"unchanged_share": number},
     ):
-        with pytest.raises(PolicyError, match="must lie in"):
+        with pytest.raises(PolicyError, match="is too large"):
             PolicyRecord.from_json(json.dumps({**CONTENT, **content}))
+    with pytest.raises(PolicyError, match="must lie in"):
+        Operation("rotate", number, 0.5)
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import logging
 import os
 import signal
 import sys
@@ -31,6 +32,7 @@ from tuun_da.commands.command_parser import CommandParser
 from tuun_da.commands.options import EXIT_INTERRUPTED
 from tuun_da.commands.settings_file import read_options
 from tuun_da.errors import ExperimentError, TrainingError, TuunDaError
+from tuun_da.plain_text import PrintableFormatter, printable
 
 EXIT_MISTAKE = 2
 EXIT_FAILED = 1
@@ -51,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code: 0 done, 1 it failed, 2 a mistake, 130 Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     _show_what_the_terminal_can()
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(PrintableFormatter())  # warnings quote names of files
     name, debug = "tuun-da", "--debug" in arguments
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal, too, ends what was started
@@ -71,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TuunDaError as error:
         if debug:
             raise
-        print(f"{name}: {error}", file=sys.stderr)
+        print(printable(f"{name}: {error}"), file=sys.stderr)
         return EXIT_FAILED if isinstance(error, ExperimentError | TrainingError) else EXIT_MISTAKE
     except BrokenPipeError:  # `tuun-da trials x | head`: nobody reads on, which is no mistake to talk about
         _discard_output()
@@ -79,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder that may not be written
         if debug:
             raise
-        print(f"{name}: {error}", file=sys.stderr)
+        print(printable(f"{name}: {error}"), file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
         if debug:

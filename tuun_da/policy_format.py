@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tuun_da.data_files import object_text, parse_object, read_text, write_text
+from tuun_da.data_files import object_text, parse_object, read_text, shown, write_text
 from tuun_da.errors import PolicyError
 from tuun_da.operations import OPERATION_TYPES, Operation, SubPolicy, is_real
 
@@ -47,8 +47,8 @@ def sub_policies_from_parameters(parameters: Mapping[str, Any]) -> tuple[SubPoli
     if extra:
         raise PolicyError(
             "policy parameters must be named operation{i}_{j}, prob{i}_{j} or magnitude{i}_{j}; "
-            f"got {', '.join(map(repr, extra))}. split_parameters of tuun_da.policy_format separates them from others, "
-            "such as a learning rate"
+            f"got {', '.join(map(shown, extra))}. split_parameters of tuun_da.policy_format separates them from "
+            "others, such as a learning rate"
         )
     places = policy_places(parameters)
     has_prob = any(name.startswith("prob") for name in parameters)
@@ -133,13 +133,13 @@ class PolicyRecord:
             if length > MAX_OPERATIONS:
                 raise PolicyError(f"sub-policy {i}: it must have at most {MAX_OPERATIONS} operations, got {length}")
         if self.per not in WAYS_OF_APPLYING:
-            raise PolicyError(f"per must be 'batch' or 'image', got {self.per!r}")
+            raise PolicyError(f"per must be 'batch' or 'image', got {shown(self.per)}")
         share = self.unchanged_share
         if not is_real(share) or not 0.0 <= share <= 1.0:
-            raise PolicyError(f"unchanged_share must lie in [0, 1], got {share!r}")
+            raise PolicyError(f"unchanged_share must lie in [0, 1], got {shown(share)}")
         object.__setattr__(self, "unchanged_share", float(share))
         if not isinstance(self.searched, Mapping):
-            raise PolicyError(f"searched must be a mapping, got {self.searched!r}")
+            raise PolicyError(f"searched must be a mapping, got {shown(self.searched)}")
 
     def to_json(self) -> str:
         """The content of a policy file."""
@@ -161,7 +161,6 @@ class PolicyRecord:
         content = parse_object(
             text,
             source,
-            "policy",
             version=POLICY_VERSION,
             keys=("sub_policies", "per", "unchanged_share", "searched"),
             error_type=PolicyError,
@@ -196,15 +195,21 @@ class PolicyRecord:
 def _sub_policies_from_lists(lists: Any) -> tuple[SubPolicy, ...]:
     if not isinstance(lists, list):
         raise PolicyError(f"sub_policies must be a list, got {type(lists).__name__}")
+    if len(lists) > MAX_SUB_POLICIES:  # before any is made
+        raise PolicyError(f"a policy must have at most {MAX_SUB_POLICIES} sub-policies, got {len(lists)}")
     sub_policies = []
     for i, operations in enumerate(lists, 1):
         if not isinstance(operations, list):
-            raise PolicyError(f"sub-policy {i} must be a list of operations, got {operations!r}")
+            raise PolicyError(f"sub-policy {i} must be a list of operations, got {shown(operations)}")
+        if len(operations) > MAX_OPERATIONS:
+            raise PolicyError(
+                f"sub-policy {i}: it must have at most {MAX_OPERATIONS} operations, got {len(operations)}"
+            )
         made = []
         for j, triple in enumerate(operations, 1):
             if not isinstance(triple, list) or len(triple) != 3:
                 raise PolicyError(
-                    f"operation {j} of sub-policy {i} must be [type, probability, magnitude], got {triple!r}"
+                    f"operation {j} of sub-policy {i} must be [type, probability, magnitude], got {shown(triple)}"
                 )
             try:
                 made.append(Operation(*triple))

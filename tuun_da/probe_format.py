@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from tuun_da.data_files import object_text, parse_object, read_text, write_text
+from tuun_da.data_files import object_text, parse_object, read_text, shown, write_text
 from tuun_da.errors import ProbeError
 from tuun_da.operations import OPERATION_TYPES, is_real
 
@@ -50,14 +50,16 @@ class ProbeRecord:
         magnitudes = _numbers("magnitudes", self.magnitudes)
         rising = all(low < high for low, high in itertools.pairwise(magnitudes))
         if not 1 <= len(magnitudes) <= MAX_MAGNITUDES or not rising or magnitudes[0] < 0 or magnitudes[-1] > 1:
-            raise ProbeError(f"magnitudes must be 1 to {MAX_MAGNITUDES} rising numbers in [0, 1], got {magnitudes}")
+            raise ProbeError(
+                f"magnitudes must be 1 to {MAX_MAGNITUDES} rising numbers in [0, 1], got {shown(magnitudes)}"
+            )
         object.__setattr__(self, "magnitudes", magnitudes)
         object.__setattr__(self, "baseline", _measures("baseline", self.baseline))
         if not isinstance(self.effects, Mapping):
             raise ProbeError(f"effects must be a mapping of operation types, got {type(self.effects).__name__}")
         for name in self.effects:
             if name not in OPERATION_TYPES:
-                raise ProbeError(f"effects must be of the types {', '.join(OPERATION_TYPES)}; got {name!r}")
+                raise ProbeError(f"effects must be of the types {', '.join(OPERATION_TYPES)}; got {shown(name)}")
         if not self.effects:
             raise ProbeError("effects must have at least one operation type, got none")
         effects = {}
@@ -67,7 +69,7 @@ class ProbeRecord:
             wanted = len(magnitudes) if row.has_magnitude else 1
             rows = self.effects[name]
             if not isinstance(rows, list | tuple) or len(rows) != wanted:
-                got = len(rows) if isinstance(rows, list | tuple) else repr(rows)
+                got = len(rows) if isinstance(rows, list | tuple) else shown(rows)
                 per = "each magnitude" if row.has_magnitude else "a type without magnitude"
                 raise ProbeError(f"effects of {name} must have {wanted} rows, one for {per}; got {got}")
             effects[name] = tuple(_measures(f"effects of {name}", values) for values in rows)
@@ -77,7 +79,7 @@ class ProbeRecord:
             for value in values:
                 _check_accuracy(f"baseline and effects of {name}, together", value)
         if not isinstance(self.about, Mapping):
-            raise ProbeError(f"about must be a mapping, got {self.about!r}")
+            raise ProbeError(f"about must be a mapping, got {shown(self.about)}")
 
     def measured(self, measure: str) -> dict[str, tuple[float, ...]]:
         """Of each type, ``measure`` itself, not its difference: a number for each magnitude."""
@@ -100,7 +102,7 @@ class ProbeRecord:
     def from_json(cls, text: str, source: str = "probe") -> ProbeRecord:
         """The probe that ``text`` describes; ``source`` names it in errors. Raises ProbeError."""
         keys = ("magnitudes", "measures", "baseline", "effects", "about")
-        content = parse_object(text, source, "probe", version=PROBE_VERSION, keys=keys, error_type=ProbeError)
+        content = parse_object(text, source, version=PROBE_VERSION, keys=keys, error_type=ProbeError)
         for key in keys:
             if key not in content:
                 raise ProbeError(f"{source}: key {key} is missing")
@@ -128,10 +130,10 @@ class ProbeRecord:
 def _numbers(name: str, values: object) -> tuple[float, ...]:
     """``values`` as floats. Raises ProbeError if it is no list of numbers of a sensible size."""
     if not isinstance(values, list | tuple):
-        raise ProbeError(f"{name} must be a list of numbers, got {values!r}")
+        raise ProbeError(f"{name} must be a list of numbers, got {shown(values)}")
     for value in values:
         if not is_real(value) or not -LARGEST <= value <= LARGEST:  # False for NaN too
-            raise ProbeError(f"{name} must be numbers from {-LARGEST:g} to {LARGEST:g}, got {value!r}")
+            raise ProbeError(f"{name} must be numbers from {-LARGEST:g} to {LARGEST:g}, got {shown(value)}")
     return tuple(float(value) for value in values)
 
 

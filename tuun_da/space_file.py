@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tuun_da.data_files import read_text
+from tuun_da.data_files import parse_json, read_text
 from tuun_da.errors import ConfigError
 from tuun_da.operations import CATEGORIES, OPERATION_TYPES, PUBLISHED_TYPES
 from tuun_da.policy_format import MAX_OPERATIONS, MAX_SUB_POLICIES
@@ -61,8 +61,8 @@ def read_space(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The search space in the JSON file at ``path``, not checked further. Raises ConfigError."""
     text = read_text(path, "search space", ConfigError)
     try:
-        space = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        space = parse_json(text)
+    except ValueError as error:
         raise ConfigError(f"search space {path} is not JSON: {error}") from None
     if not isinstance(space, dict):
         raise ConfigError(f"search space {path} must hold a JSON object, got {type(space).__name__}")

@@ -35,7 +35,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         (b"text\n", "must hold keys and values, got str"),
         (b"", "must hold keys and values, got an empty file"),
         (b"# nothing\n", "must hold keys and values, got an empty file"),
-        (b"a: " + b"1" * MAX_BYTES, f"is larger than {MAX_BYTES} bytes"),
+        (b"a: " + b"x" * MAX_BYTES, f"is larger than {MAX_BYTES} bytes"),
     ],
 )
 def test_what_is_wrong_is_told_with_the_files_name(tmp_path, content, words):
@@ -43,14 +43,14 @@ def test_what_is_wrong_is_told_with_the_files_name(tmp_path, content, words):
     path.write_bytes(content)
     with pytest.raises(ConfigError) as caught:
         read_yaml(path)
-    assert str(caught.value).startswith(str(path))
+    assert str(path) in str(caught.value)
     assert words in str(caught.value)
     assert "<unicode string>" not in str(caught.value)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     for path, words in ((tmp_path / "missing.yml", "No such file"), (tmp_path, "Is a directory")):
-        with pytest.raises(ConfigError, match=f"{path}: cannot be read: {words}"):
+        with pytest.raises(ConfigError, match=f"{path} cannot be read: {words}"):
             read_yaml(path)
     with pytest.raises(ConfigError, match="cannot be read"):
         read_yaml("a\0b")

@@ -291,12 +291,15 @@ def test_every_broken_image_is_named(tmp_path, rng):
             read_image(path, 32)
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_an_image_beyond_pillows_limit_is_named(tmp_path, rng, monkeypatch):
+@pytest.mark.parametrize(("limit", "is_read"), [(1599, False), (1600, True), (1601, True)])
+def test_an_image_beyond_the_limit_of_pixels_is_named(tmp_path, rng, monkeypatch, limit, is_read):
     random_image(rng, size=(40, 40)).save(tmp_path / "a.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # Pillow itself only warns up to 2000
-    with pytest.raises(DataError, match=r"a\.png cannot be read: it has 40x40 pixels, more than .* 1000"):
-        read_image(tmp_path / "a.png", None)
+    monkeypatch.setattr(image_files, "MAX_PIXELS", limit)
+    if is_read:
+        assert read_image(tmp_path / "a.png", None).shape == (40, 40, 3)
+    else:
+        with pytest.raises(DataError, match=r"a\.png cannot be read: it has 40x40 pixels, more than .* 1599"):
+            read_image(tmp_path / "a.png", None)
 
 
 def test_many_images_come_in_order_and_the_broken_ones_as_errors(tmp_path, rng):

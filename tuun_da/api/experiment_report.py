@@ -43,9 +43,9 @@ def experiment_report(
 
     ``named`` is what the user called the experiment. A ``confirmation`` file of None is looked for beside the
     experiment's policy file, in the working folder, the journal's, and those of ``beside``, or by the journal's name.
-    ``images`` are those of the trials where None, or else a folder, a file or a data set, or "none". With ``paths``,
-    home folders are not hidden. The policy is the one that the confirmation chose, if it is beside. Raises
-    JournalError, ConfigError, and ExperimentError where no trial has come to a score.
+    ``images`` are those of the trials where None, or else a folder, a file or a data set, or "none". With ``paths``, no
+    path is shortened; secrets are hidden in any case. The policy is the one that the confirmation chose, if it is
+    beside. Raises JournalError, ConfigError, and ExperimentError where no trial has come to a score.
     """
     from tuun_da.search.history import read_journal
 
@@ -91,11 +91,12 @@ def report_of(
     from tuun_da.engines.known import KNOWN
     from tuun_da.probe_format import ProbeRecord
     from tuun_da.report.confirmation import read_confirmation
+    from tuun_da.report.hidden_secrets import in_texts, without_secrets
     from tuun_da.report.home_paths import home_hider
     from tuun_da.report.report_data import Pictures, make_report
 
     _refuse_without_score(content)
-    hide: Callable[[Any], Any] = _as_it_is if paths else home_hider()
+    hide: Callable[[Any], Any] = in_texts(without_secrets) if paths else home_hider()
     recommendation = recommend(content, experiment=experiment) if recommendation is None else recommendation
     confirmed = None if confirmation is None else read_confirmation(confirmation)
     if confirmed is not None and f"trial {recommendation.trial.id}" in [label for label, _, _ in confirmed.tried]:
@@ -164,10 +165,6 @@ def report_text(made: Report, form: str) -> str:
     from tuun_da.report.html_report import html_report
 
     return html_report(made)
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
 
 
 def _refuse_without_score(content: JournalContent) -> None:

@@ -160,7 +160,7 @@ class GuidedPlan:
         names = [entry.name for entry in fields(cls)]
         source = f"plan {path}"
         content = parse_object(
-            read_text(path, "plan", ConfigError), source, "plan", version=_VERSION, keys=names, error_type=ConfigError
+            read_text(path, "plan", ConfigError), source, version=_VERSION, keys=names, error_type=ConfigError
         )
         for name in names:
             if name not in content:

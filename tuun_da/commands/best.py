@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuun_da.commands.options import EXPERIMENT_HELP, add_command, check_output, check_replaceable, is_policy_file
+from tuun_da.plain_text import printable
 
 if TYPE_CHECKING:
     from tuun_da.commands.options import Subparsers
@@ -56,7 +57,7 @@ def write_recommended(journal: JournalContent, experiment_id: str | None, output
         return False
     print(describe(record.sub_policies))
     for name, value in record.searched["other_parameters"].items():
-        print(f"{name}: {value}")
+        print(printable(f"{name}: {value}"))
     record.save(Path(output).resolve())  # through a link, not in its place
     print(f"Written to {Path(output).resolve()}")
     return True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tuun_da.commands.options import EXPERIMENT_HELP, add_command, check_output, format_of
 from tuun_da.errors import ConfigError
+from tuun_da.plain_text import printable
 
 if TYPE_CHECKING:
     from tuun_da.commands.options import Subparsers
@@ -40,7 +41,11 @@ def add_parser(commands: Subparsers) -> None:
     )
     parser.add_argument("--data-dir", metavar="FOLDER", help="where downloaded data sets are, if not where they were")
     parser.add_argument("--cost-per-hour", type=float, metavar="PRICE", help="of the machine, to tell what it all cost")
-    parser.add_argument("--paths", action="store_true", help="show home folders (default: ~ stands for them)")
+    parser.add_argument(
+        "--paths",
+        action="store_true",
+        help="show whole paths (default: ~ stands for home folders, … for the folders of others)",
+    )
 
 
 def report(options: argparse.Namespace) -> int:
@@ -66,6 +71,6 @@ def report(options: argparse.Namespace) -> int:
     )
     write_report(made, output, form)
     if form == "html" and made.record is not None and not made.pictures.rows:
-        print(made.pictures.why_none)
+        print(printable(made.pictures.why_none))
     print(f"Written to {output}")
     return 0

@@ -15,6 +15,7 @@ from tuun_da.commands.options import (
     check_replaceable,
     format_of,
 )
+from tuun_da.plain_text import printable
 
 if TYPE_CHECKING:
     from tuun_da.commands.options import Subparsers
@@ -54,7 +55,7 @@ def trials(options: argparse.Namespace) -> int:
     content = read_journal(find_journal(options.experiment))
     text = {"table": trials_table, "csv": trials_csv, "json": trials_json}[form](content)
     if output is None:
-        sys.stdout.write(text)
+        sys.stdout.write(printable(text, limit=None) if sys.stdout.isatty() else text)
         return 0
     write_atomically(output, text)
     print(f"Written to {output}")

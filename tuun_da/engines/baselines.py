@@ -84,7 +84,7 @@ def read_baselines(kept: Path) -> dict[str, Metric]:
         return {}
     text = read_text(kept, "file of baselines", ConfigError)
     found = parse_object(
-        text, f"file of baselines {kept}", "baselines", version=_VERSION, keys=("baselines",), error_type=ConfigError
+        text, f"file of baselines {kept}", version=_VERSION, keys=("baselines",), error_type=ConfigError
     ).get("baselines")
     if not isinstance(found, dict) or any(
         name not in BASELINES or not isinstance(metric, dict) or score_of(metric) is None

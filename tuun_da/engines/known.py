@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tuun_da.data_files import shown
 from tuun_da.errors import ConfigError, TuunDaError
 from tuun_da.known_policies import KNOWN_POLICIES
 from tuun_da.operations import Operation, SubPolicy
 from tuun_da.policy_format import PolicyRecord
 from tuun_da.probe_format import ProbeRecord
-from tuun_da.search.history import TrialState, read_journal
+from tuun_da.search.history import TrialState, is_finite_number, read_journal
 from tuun_da.search.initial_policies import settings_of_policy
 from tuun_da.search.policy_space import find_policy
 from tuun_da.search.probe_features import check_types
@@ -50,8 +51,10 @@ def read_known(
 def optimizer_arguments(known: Mapping[str, Any], space: SearchSpace) -> dict[str, Any]:
     """What ``read_known`` gave as arguments of Optimizer.
 
-    Raises SearchSpaceError for policies that do not fit ``space``, ProbeError for a probe that lacks a type of it.
+    Raises SearchSpaceError for policies that do not fit ``space``, ProbeError for a probe that lacks a type of it,
+    ConfigError for what ``read_known`` never gave: a journal may come from anyone.
     """
+    check_shape(known)
     arguments: dict[str, Any] = {}
     if "probe" in known:
         arguments["probe"] = ProbeRecord.from_json(known["probe"])
@@ -67,6 +70,38 @@ def optimizer_arguments(known: Mapping[str, Any], space: SearchSpace) -> dict[st
         for name, trials in known.get("warm_start", ())
     ]
     return arguments | {"initial": initial, "earlier": earlier}
+
+
+def check_shape(known: object) -> None:
+    """Raises ConfigError if ``known`` is not of the form that ``read_known`` gives."""
+    if not isinstance(known, Mapping):
+        raise ConfigError(f"{KNOWN} must be an object, got {shown(known)}")
+    if not isinstance(known.get("probe", ""), str):
+        raise ConfigError(f"{KNOWN}: probe must be the text of a probe file, got {shown(known['probe'])}")
+    for key, is_one in (("initial", _is_policy), ("warm_start", _is_scored)):
+        entries = known.get(key, [])
+        if not isinstance(entries, list | tuple):
+            raise ConfigError(f"{KNOWN}: {key} must be a list, got {shown(entries)}")
+        for entry in entries:
+            is_named = isinstance(entry, list | tuple) and len(entry) == 2 and isinstance(entry[0], str)
+            if not is_named or not isinstance(entry[1], list | tuple) or not all(map(is_one, entry[1])):
+                raise ConfigError(f"{KNOWN}: an entry of {key} must be a name and what is in it, got {shown(entry)}")
+
+
+def _is_policy(operations: object) -> bool:
+    """Whether it is a sub-policy as lists; what is in them the operations check."""
+    return isinstance(operations, list | tuple) and all(
+        isinstance(triple, list | tuple) and len(triple) == 3 for triple in operations
+    )
+
+
+def _is_scored(entry: object) -> bool:
+    return (
+        isinstance(entry, list | tuple)
+        and len(entry) == 2
+        and isinstance(entry[0], Mapping)
+        and is_finite_number(entry[1])
+    )
 
 
 def check_known(known: Mapping[str, Any], space: SearchSpace) -> None:

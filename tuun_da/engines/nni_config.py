@@ -7,7 +7,6 @@ never. All that are found here are told at once.
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -15,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tuun_da.data_files import MAX_FILE_BYTES, parse_json, read_bytes, shown
 from tuun_da.engines.known import check_known, read_known
 from tuun_da.engines.tuner_settings import TunerSettings
-from tuun_da.engines.yaml_file import parse_yaml, read_yaml
+from tuun_da.engines.yaml_file import MAX_BYTES, parse_yaml, read_yaml
 from tuun_da.errors import ConfigError, ProbeError, SearchSpaceError
 from tuun_da.policy_format import TRIAL_ID_KEY
 from tuun_da.search.policy_space import find_policy
@@ -109,8 +109,13 @@ def read_config(path: str | os.PathLike[str]) -> NniConfig:
 
 
 def _resolve(config: Path, value: object) -> Path:
-    """A path in a configuration is relative to the file."""
-    return (config.parent / Path(str(value)).expanduser()).resolve()
+    """A path in a configuration is relative to the file. Raises ConfigError for what can be none."""
+    try:
+        path = (config.parent / Path(str(value)).expanduser()).resolve()
+        path.exists()  # refuses a name that is too long
+        return path
+    except (OSError, RuntimeError, ValueError) as error:  # an unknown user, links in a circle, a NUL character
+        raise ConfigError(f"{config}: {shown(value)} cannot be a path: {error.args[-1]}") from None
 
 
 def _is_count(value: object) -> bool:
@@ -163,7 +168,7 @@ def _problems(path: Path, content: Mapping[str, Any]) -> Iterator[str]:
             if rule.required:
                 yield f"{path}: {rule.key}: is missing; wanted {rule.wanted}"
         elif not rule.accepts(content[rule.key]):
-            yield f"{path}: {rule.key}: must be {rule.wanted}; got {content[rule.key]!r}"
+            yield f"{path}: {rule.key}: must be {rule.wanted}; got {shown(content[rule.key])}"
     if "maxTrialNumber" not in content and "maxExperimentDuration" not in content:
         yield f"{path}: maxTrialNumber: is missing, and so is maxExperimentDuration: the experiment would never end"
     service = content.get("trainingService")
@@ -184,7 +189,7 @@ def _problems(path: Path, content: Mapping[str, Any]) -> Iterator[str]:
         yield f"{path}: assessor.name: must be one of {wanted}, or give className; got {assessor.get('name')!r}"
     data = re.search(r"--data[ =]folder:(/\S*)", str(content.get("trialCommand")))
     is_local = isinstance(service, dict) and service.get("platform") == "local"
-    if data and is_local and not Path(data[1]).is_dir():
+    if data and is_local and not os.path.isdir(data[1]):
         yield f"{path}: trialCommand: --data folder:PATH must be a folder of images; there is no {data[1]}"
     directory = _resolve(path, content.get("trialCodeDirectory", "."))
     if not directory.is_dir():
@@ -192,7 +197,7 @@ def _problems(path: Path, content: Mapping[str, Any]) -> Iterator[str]:
     elif _is_text(content.get("trialCommand")):
         for word in str(content["trialCommand"]).split():
             if word.endswith(".py"):
-                if not (directory / word).is_file():
+                if not os.path.isfile(directory / word):
                     yield f"{path}: trialCommand: there is no {word} in {directory}"
                 break
     if _is_text(content.get("trialCommand")) and any(mark in str(content["trialCommand"]) for mark in (";", "&", "|")):
@@ -239,14 +244,19 @@ def _read_space(path: Path, content: Mapping[str, Any]) -> Mapping[str, Any]:
         file = _resolve(path, content["searchSpaceFile"])
         source = str(file)
         try:
-            text = file.read_bytes().decode("utf-8")
-            space = json.loads(text) if file.suffix == ".json" else parse_yaml(text, source)
-        except OSError as error:
-            raise ConfigError(f"{path}: searchSpaceFile: {file} cannot be read: {error.strerror}") from None
+            is_json = file.suffix == ".json"
+            limit = MAX_FILE_BYTES if is_json else MAX_BYTES
+            text = read_bytes(file, "search space", ConfigError, limit=limit).decode("utf-8")
+        except ConfigError as error:
+            raise ConfigError(f"{path}: searchSpaceFile: {error}") from None
+        except ValueError as error:
+            raise ConfigError(f"{source}: is not {file.suffix[1:] or 'YAML'}: {error}") from None
+        try:
+            space = parse_json(text) if is_json else parse_yaml(text, source)
         except ConfigError:  # of parse_yaml
             raise
-        except (ValueError, RecursionError) as error:
-            raise ConfigError(f"{source}: is not {file.suffix[1:] or 'YAML'}: {' '.join(str(error).split())}") from None
+        except ValueError as error:
+            raise ConfigError(f"{source}: is not json: {error}") from None
     if isinstance(space, dict) and TRIAL_ID_KEY in space:
         raise ConfigError(f"{source}: {TRIAL_ID_KEY}: is the name under which trials get their id; take another one")
     try:

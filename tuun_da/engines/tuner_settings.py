@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tuun_da.data_files import shown
 from tuun_da.errors import ConfigError
 from tuun_da.search.history import OPTIMIZE_MODES
 from tuun_da.search.optimizer import Optimizer
@@ -30,14 +31,16 @@ class TunerSettings:
 
     def __post_init__(self) -> None:
         if self.probe is not None and not isinstance(self.probe, str):
-            raise ConfigError(f"probe must be a file, got {self.probe!r}")
+            raise ConfigError(f"probe must be a file, got {shown(self.probe)}")
         for name in ("initial", "warm_start"):
             value = getattr(self, name)
             if not isinstance(value, list | tuple) or not all(isinstance(entry, str) for entry in value):
-                raise ConfigError(f"{name} must be a list of names or files, got {value!r}")
+                raise ConfigError(f"{name} must be a list of names or files, got {shown(value)}")
             object.__setattr__(self, name, list(value))  # as JSON has it
         if self.optimize_mode not in OPTIMIZE_MODES:
-            raise ConfigError(f"optimize_mode must be one of {', '.join(OPTIMIZE_MODES)}; got {self.optimize_mode!r}")
+            raise ConfigError(
+                f"optimize_mode must be one of {', '.join(OPTIMIZE_MODES)}; got {shown(self.optimize_mode)}"
+            )
         if isinstance(self.seed, int) and self.seed >= 2**53:
             raise ConfigError(f"seed must be below 2**53, which NNI keeps as it is; got {self.seed}")
         # The optimizer checks its own settings when it is made; NNI hands over the real space only later.

@@ -1,33 +1,28 @@
 """A YAML file of keys and values, read without surprises: no key twice, no tabs, no file that unfolds into millions.
 
-The one place that imports yaml. Only plain data is made (``SafeLoader``), never an object of a class.
+The one place that imports yaml. Only plain data is made (``SafeLoader``), never an object of a class. Configurations
+are trusted, for they hold commands; the limits are for mistakes, and for search spaces, which are data.
 """
 
 from __future__ import annotations
 
+import math
 import os
-from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tuun_da.data_files import MAX_DEPTH, read_bytes
 from tuun_da.errors import ConfigError
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 500_000  # PyYAML takes 10 s for them
 MAX_VALUES = 100_000
 """Values in a file once its aliases are written out: ten lines of aliases of aliases can stand for a billion."""
 
 
 def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The keys and values in the file at ``path``. Raises ConfigError, which names file and line."""
-    path = Path(path)
-    try:
-        with open(path, "rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
-        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
-    if len(raw) > MAX_BYTES:
-        raise ConfigError(f"{path}: is larger than {MAX_BYTES} bytes, which no settings are")
+    raw = read_bytes(path, "configuration", ConfigError, limit=MAX_BYTES)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -41,6 +36,8 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def parse_yaml(text: str, source: str) -> Any:
     """The value that ``text`` describes; ``source`` names it in errors. Raises ConfigError."""
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise ConfigError(f"{source}: is larger than {MAX_BYTES} bytes")
     try:
         loader = yaml.SafeLoader(text)
         try:
@@ -48,7 +45,9 @@ def parse_yaml(text: str, source: str) -> Any:
             if node is None:
                 return None
             _size(node, source, {}, set())
-            return loader.construct_document(node)
+            value = loader.construct_document(node)
+            _check_values(value, source, set(), 0)
+            return value
         finally:
             loader.dispose()
     except ConfigError:  # which is a ValueError, too
@@ -60,7 +59,7 @@ def parse_yaml(text: str, source: str) -> Any:
         raise ConfigError(f"{source}: is not YAML: {_one_line(error)}") from None
     except RecursionError:
         raise ConfigError(f"{source}: is not YAML: it is nested too deeply") from None
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError) as error:  # PyYAML's own, of odd tags
         raise ConfigError(f"{source}: is not YAML: {_one_line(error)}") from None
 
 
@@ -98,6 +97,21 @@ def _size(node: yaml.Node, source: str, known: dict[int, int], above: set[int]) 
         )
     known[id(node)] = total
     return total
+
+
+def _check_values(value: Any, source: str, seen: set[int], depth: int) -> None:
+    """Raise ConfigError for a number that cannot be used, and for what is nested too deeply."""
+    if isinstance(value, int) and abs(value) > 10**308:
+        raise ConfigError(f"{source}: a whole number is too large")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{source}: {value} is no number that can be used")
+    if not isinstance(value, dict | list | tuple | set) or id(value) in seen:
+        return
+    seen.add(id(value))
+    if depth >= MAX_DEPTH:
+        raise ConfigError(f"{source}: is nested too deeply: {MAX_DEPTH} levels are allowed")
+    for entry in [*value.keys(), *value.values()] if isinstance(value, dict) else value:
+        _check_values(entry, source, seen, depth + 1)
 
 
 def _one_line(error: Exception) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tuun_da.data_files import read_text
+from tuun_da.data_files import parse_json, read_text, shown
 from tuun_da.errors import ConfigError
 
 VERSION = 2
@@ -78,8 +77,8 @@ def read_confirmation(path: str | os.PathLike[str]) -> ConfirmationReport:
     """The confirmation in the file at ``path``; keys that are not known here are passed over. Raises ConfigError."""
     what = f"confirmation file {path}"
     try:
-        content = json.loads(read_text(path, "confirmation file", ConfigError), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        content = parse_json(read_text(path, "confirmation file", ConfigError))
+    except ValueError as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"{what} is not JSON: {error}") from None
@@ -112,10 +111,10 @@ def read_confirmation(path: str | os.PathLike[str]) -> ConfirmationReport:
     metric = content.get("metric", "accuracy")
     n_test = _number(content, "n_test", what)
     if not isinstance(seeds, list) or not isinstance(metric, str):
-        raise ConfigError(f"{what}: seeds must be a list and metric a text, got {seeds!r} and {metric!r}")
+        raise ConfigError(f"{what}: seeds must be a list and metric a text, got {shown(seeds)} and {shown(metric)}")
     version = content.get("version", 1)
     if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= VERSION:
-        raise ConfigError(f"{what} has version {version!r}; this release reads up to {VERSION}: upgrade tuun_da")
+        raise ConfigError(f"{what} has version {shown(version)}; this release reads up to {VERSION}: upgrade tuun_da")
     made = ConfirmationReport(metric, int(n_test), len(seeds), rows, differences)
     return made if version < VERSION else dataclasses.replace(made, **_later_parts(content, what))
 
@@ -136,7 +135,7 @@ def _later_parts(content: Mapping[str, Any], what: str) -> dict[str, Any]:
         for entry in _objects(choice, "tried", what):
             scores = _numbers(entry, "validation", what)
             if not scores or not isinstance(entry.get("chosen"), bool):
-                raise ConfigError(f"{what}: tried must say validation scores and what was chosen, got {entry!r}")
+                raise ConfigError(f"{what}: tried must say validation scores and what was chosen, got {shown(entry)}")
             tried.append((_text(entry, "label", what), statistics.fmean(scores), entry["chosen"]))
         found["tried"] = tuple(tried)
     return found
@@ -145,21 +144,21 @@ def _later_parts(content: Mapping[str, Any], what: str) -> dict[str, Any]:
 def _object(content: Mapping[str, Any], key: str, what: str) -> dict[str, Any]:
     value = content.get(key)
     if not isinstance(value, dict):
-        raise ConfigError(f"{what}: {key} must be an object, got {value!r}")
+        raise ConfigError(f"{what}: {key} must be an object, got {shown(value)}")
     return value
 
 
 def _objects(content: Mapping[str, Any], key: str, what: str) -> list[dict[str, Any]]:
     entries = content.get(key)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ConfigError(f"{what}: {key} must be a list of objects, got {entries!r}")
+        raise ConfigError(f"{what}: {key} must be a list of objects, got {shown(entries)}")
     return entries
 
 
 def _text(entry: Mapping[str, Any], key: str, what: str) -> str:
     value = entry.get(key)
     if not isinstance(value, str):
-        raise ConfigError(f"{what}: {key} must be a text, got {value!r}")
+        raise ConfigError(f"{what}: {key} must be a text, got {shown(value)}")
     return value
 
 
@@ -168,16 +167,12 @@ def _number(entry: Mapping[str, Any], key: str, what: str, *, optional: bool = F
     if optional and value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
-        raise ConfigError(f"{what}: {key} must be a number, got {value!r}")
+        raise ConfigError(f"{what}: {key} must be a number, got {shown(value)}")
     return float(value)
 
 
 def _numbers(entry: Mapping[str, Any], key: str, what: str) -> tuple[float, ...]:
     values = entry.get(key)
     if not isinstance(values, list):
-        raise ConfigError(f"{what}: {key} must be a list of numbers, got {values!r}")
+        raise ConfigError(f"{what}: {key} must be a list of numbers, got {shown(values)}")
     return tuple(_number({key: value}, key, what) for value in values)
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a JSON number")

@@ -7,19 +7,16 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NewType
 
-UNSHOWN = re.compile(
-    "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]"
-)
+from tuun_da.plain_text import COMMANDS
+
 Html = NewType("Html", str)
 """Text that is safe to put into a page as it is."""
 
 
 def escaped(text: object) -> Html:
-    """``text`` for a page, in an element or in an attribute.
-
-    Characters that no page may hold, and those that turn the direction of what follows, are shown as ?.
-    """
-    return Html(html.escape(UNSHOWN.sub("?", str(text)), quote=True))
+    """``text`` for a page, in an element or in an attribute; control characters, which no page may hold, and those
+    that turn the direction of writing as ?."""
+    return Html(html.escape(COMMANDS.sub("?", str(text)), quote=True))
 
 
 def joined(parts: Iterable[Html], between: str = "") -> Html:

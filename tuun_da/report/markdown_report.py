@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from tuun_da.operations import OPERATION_TYPES
-from tuun_da.report.html_parts import UNSHOWN
+from tuun_da.plain_text import COMMANDS, printable
 from tuun_da.report.report_data import FORMAT, Report
 from tuun_da.report.summary import (
     clear_effects,
@@ -62,9 +62,16 @@ def markdown_report(report: Report) -> str:
 
 
 def plain(text: str) -> str:
-    """``text`` as Markdown shows it: nothing in it is markup."""
-    line = " ".join(UNSHOWN.sub(" ", text).split())
-    return re.sub(r"([\\`*_\[\]<>|#&~$!])", r"\\\1", line)
+    """``text`` as Markdown shows it: nothing in it is markup, a list, or an address that readers make a link of."""
+    line = " ".join(COMMANDS.sub(" ", text).split())
+    line = re.sub(r"([\\`*_\[\]<>|#&~$!@])", r"\\\1", line)
+    line = re.sub(
+        r":(?=//)|(?<=www)\.|^[-+](?= )|^[-=](?=[-=])|(?<=^\d)[.)]|(?<=^\d\d)[.)]",
+        r"\\\g<0>",
+        line,
+        flags=re.IGNORECASE,
+    )
+    return re.sub(r"\b(mailto|xmpp):", r"\1\\:", line, flags=re.IGNORECASE)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -76,10 +83,10 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def fenced(code: str, language: str) -> str:
     """A block of code, whose fence is longer than any in it."""
-    code = UNSHOWN.sub("?", code)
+    code = printable(code, limit=None)
     longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{code.rstrip()}\n{fence}"
+    return f"{fence}{language}\n{printable(code).rstrip()}\n{fence}"
 
 
 def _policy(report: Report) -> list[str]:

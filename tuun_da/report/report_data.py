@@ -1,7 +1,7 @@
 """Everything that a report says, gathered from a journal before anything is drawn.
 
-One value for all formats: HTML and Markdown lay it out, ``to_dict`` is the JSON. Home folders are hidden here, in what
-comes in, so that no format can forget it.
+One value for all formats: HTML and Markdown lay it out, ``to_dict`` is the JSON. Paths and secrets are hidden here, in
+what comes in, so that no format can forget it.
 """
 
 from __future__ import annotations

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuun_da.errors import PolicyError
+from tuun_da.plain_text import COMMANDS
 from tuun_da.policy_format import split_parameters, sub_policies_from_parameters
 from tuun_da.report.wording import short_policy
 from tuun_da.search.history import JournalContent, Trial
 
 FORMAT = "tuun_da trials"
 COLUMNS = ("id", "state", "value", "seed", "epochs", "started", "ended", "seconds", "imported", "error")
+FORMULA = ("=", "+", "-", "@")  # with which a formula begins in a spreadsheet
 WIDEST = 60  # letters of a policy or an error in the table
 
 
@@ -74,7 +76,7 @@ def trials_csv(content: JournalContent) -> str:
     names = list(dict.fromkeys(name for row in rows for name in row.parameters))
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*COLUMNS, *(f"parameters.{name}" for name in names)])
+    writer.writerow([*COLUMNS, *(_writable(f"parameters.{name}") for name in names)])
     for row in rows:
         writer.writerow([*map(_cell, row.fields().values()), *(_cell(row.parameters.get(name)) for name in names)])
     return file.getvalue()
@@ -117,10 +119,21 @@ def is_trials_file(text: str) -> bool:
 
 
 def _cell(value: Any) -> Any:
-    return "" if value is None else value if isinstance(value, str | int | float) else json.dumps(value)
+    """``value`` for CSV. Text that a spreadsheet would compute (it begins as =, +, -, @ do) gets a ' before it."""
+    if value is None or isinstance(value, int | float):
+        return "" if value is None else value
+    text = _writable(value) if isinstance(value, str) else json.dumps(value)
+    return f"'{text}" if COMMANDS.sub("", text).lstrip().startswith(FORMULA) else text
+
+
+def _writable(text: str) -> str:
+    """``text`` without halves of characters, which JSON can name and no file can hold, and with one kind of line end:
+    csv does not put quotes around a lone carriage return, which readers take for the end of the row."""
+    whole = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return whole.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _short(words: str) -> str:
     """One line that a terminal shows as it is: no control characters."""
-    line = "".join(letter if letter.isprintable() else " " for letter in words)
+    line = "".join(letter if letter.isprintable() else " " for letter in words[: 2 * WIDEST])
     return line if len(line) <= WIDEST else line[: WIDEST - 1] + "…"

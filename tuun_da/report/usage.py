@@ -132,7 +132,9 @@ def rerun_config(report: Report) -> str:
     arguments = {
         name: value
         for name, value in report.search_settings.items()
-        if value not in (None, [], "") and (name not in UNSAID or value != UNSAID[name] or name == "surrogate")
+        if name.isidentifier()  # else it could be more than a name to YAML
+        and value not in (None, [], "")
+        and (name not in UNSAID or value != UNSAID[name] or name == "surrogate")
     }
     lines = [
         f"experimentName: {json.dumps(report.name)}",

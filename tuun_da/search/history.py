@@ -23,15 +23,21 @@ import math
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tuun_da.data_files import parse_json, read_bytes, shown
 from tuun_da.errors import JournalError
 
 FORMAT = "tuun_da journal"
 VERSION = 1
+MAX_BYTES = 2**29  # of a journal; 100,000 trials with curves of 50 epochs have a quarter of it
+MAX_VALUES = 20_000_000  # in it; each may take 100 bytes of memory
+MAX_LINE_BYTES = 2**25  # the header holds the trials of warm_start
+LATEST = 1e11  # seconds since 1970, the year 5138
+LARGEST_ID = 2**53  # NNI's manager, a Node.js program, tells whole numbers apart up to it
 OPTIMIZE_MODES = ("maximize", "minimize")
 _HEADER_BEGIN = b'{"kind": "header"'
 
@@ -50,7 +56,9 @@ class Trial:
 
     ``parameters`` are those that the trial ran, which need not be those that were asked. ``value`` is None where there
     is none; ``curve`` is the value after each epoch; ``started`` and ``ended`` are in seconds since 1970; ``details``
-    is whatever else the trial said (settings of the training, stopped_at_epoch, ...). Raises JournalError.
+    is whatever else the trial said (settings of the training, stopped_at_epoch, ...). Raises JournalError. A seed or a
+    time that is no number, and a number of the curve that is none, count as not known: no result is lost for them.
+    ``from_journal`` is for a trial that was just read, which a journal can surely hold.
     """
 
     id: int
@@ -64,18 +72,25 @@ class Trial:
     error: str | None = None
     imported: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
+    from_journal: InitVar[bool] = False
 
-    def __post_init__(self) -> None:
-        if isinstance(self.id, bool) or not isinstance(self.id, int):
-            raise JournalError(f"id of a trial must be a whole number, got {self.id!r}")
+    def __post_init__(self, from_journal: bool) -> None:
+        _check_id("id of a trial", self.id)
         if not isinstance(self.parameters, Mapping):
-            raise JournalError(f"parameters of trial {self.id} must be a mapping, got {self.parameters!r}")
+            raise JournalError(f"parameters of trial {self.id} must be a mapping, got {shown(self.parameters)}")
         if self.value is not None and not is_finite_number(self.value):
-            raise JournalError(f"value of trial {self.id} must be a finite number, got {self.value!r}")
+            raise JournalError(f"value of trial {self.id} must be a finite number, got {shown(self.value)}")
         if self.state is TrialState.SUCCEEDED and self.value is None:
             raise JournalError(f"trial {self.id} succeeded, so it must have a value; got None")
         object.__setattr__(self, "curve", tuple(v if is_finite_number(v) else None for v in self.curve))
-        _line(self.to_record())  # what a journal cannot hold must not wait in line before what it can
+        if not isinstance(self.seed, int) or not is_finite_number(self.seed):
+            object.__setattr__(self, "seed", None)
+        for name in ("started", "ended"):
+            object.__setattr__(self, name, _time(getattr(self, name)))
+        if self.error is not None:
+            object.__setattr__(self, "error", str(self.error))
+        if not from_journal:
+            _line(self.to_record())  # what a journal cannot hold must not wait in line before what it can
 
     def to_record(self) -> dict[str, Any]:
         """The trial as a journal record, without what is absent."""
@@ -104,11 +119,11 @@ class Trial:
             state = TrialState(record.get("state"))
         except ValueError:
             wanted = ", ".join(state.value for state in TrialState)
-            raise JournalError(f"state of a trial must be one of {wanted}; got {record.get('state')!r}") from None
+            raise JournalError(f"state of a trial must be one of {wanted}; got {shown(record.get('state'))}") from None
         curve = record.get("curve", [])
         details = record.get("details", {})
         if not isinstance(curve, list) or not isinstance(details, dict):
-            raise JournalError(f"trial {record.get('id')!r}: curve must be a list and details an object")
+            raise JournalError(f"trial {shown(record.get('id'))}: curve must be a list and details an object")
         return cls(
             id=record.get("id"),  # type: ignore[arg-type]  # __post_init__ checks it
             parameters=record.get("parameters"),  # type: ignore[arg-type]
@@ -121,6 +136,7 @@ class Trial:
             error=record.get("error"),
             imported=bool(record.get("imported", False)),
             details=details,
+            from_journal=True,
         )
 
 
@@ -174,10 +190,7 @@ class JournalContent:
 
 def read_journal(path: str | os.PathLike[str]) -> JournalContent:
     """The content of the journal at ``path``, which may be open elsewhere. Raises JournalError."""
-    try:
-        raw = Path(path).read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
-        raise JournalError(f"journal {path} cannot be read: {getattr(error, 'strerror', error)}") from None
+    raw = read_bytes(path, "journal", JournalError, limit=MAX_BYTES)
     if raw and not _complete_length(raw):
         if not raw.startswith(_HEADER_BEGIN[: len(raw)]):
             raise JournalError(f"{path} is not a journal of tuun_da")
@@ -222,13 +235,12 @@ class Journal:
             return cls(_parse(_line(header), "in memory"), None, None)
         path = Path(path)
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        except OSError as error:
-            raise JournalError(f"journal {path} cannot be opened: {error.strerror}") from None
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o666)
+        except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+            raise JournalError(f"journal {path} cannot be opened: {getattr(error, 'strerror', error)}") from None
         try:
             _lock(descriptor, path, patience_seconds)
-            with open(path, "rb") as file:
-                raw = file.read()
+            raw = read_bytes(path, "journal", JournalError, limit=MAX_BYTES)
             length = _complete_length(raw)
             if length == 0:
                 if not raw.startswith(_HEADER_BEGIN[: len(raw)]):
@@ -304,10 +316,15 @@ def is_finite_number(value: object) -> bool:
 
 
 def _line(record: Mapping[str, Any]) -> bytes:
+    """The line of ``record``. Raises JournalError for what could not be read again."""
     try:
-        return json.dumps(record, allow_nan=False).encode() + b"\n"
+        line = json.dumps(record, allow_nan=False).encode() + b"\n"
+        parse_json(line)
     except (TypeError, ValueError, RecursionError) as error:
         raise JournalError(f"a journal record must hold JSON values without NaN or infinity: {error}") from None
+    if len(line) > MAX_LINE_BYTES:
+        raise JournalError(f"a journal record must have at most {MAX_LINE_BYTES} bytes, got {len(line)}")
+    return line
 
 
 def _write(descriptor: int, line: bytes, path: Path, length: int) -> int:
@@ -315,6 +332,8 @@ def _write(descriptor: int, line: bytes, path: Path, length: int) -> int:
 
     After a failure (a full disk) no part of the line stays: should it not go now, the next call drops it.
     """
+    if length + len(line) > MAX_BYTES:
+        raise JournalError(f"journal {path} is full: it would have more than {MAX_BYTES} bytes")
     try:
         os.ftruncate(descriptor, length)
         written = os.write(descriptor, line)
@@ -358,6 +377,8 @@ def _normalised(space: Mapping[str, Any]) -> Any:
 
 
 def _parse(raw: bytes, path: object) -> JournalContent:
+    if sum(raw.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
+        raise JournalError(f"journal {path} has more than {MAX_VALUES} values")
     lines = raw.split(b"\n")[:-1]
     if not lines:
         raise JournalError(f"journal {path} is empty")
@@ -368,17 +389,19 @@ def _parse(raw: bytes, path: object) -> JournalContent:
     if version != VERSION:
         later = isinstance(version, int) and version > VERSION
         upgrade = ": upgrade tuun_da" if later else ""
-        raise JournalError(f"journal {path} has version {version!r}; this release reads version {VERSION}{upgrade}")
+        raise JournalError(
+            f"journal {path} has version {shown(version)}; this release reads version {VERSION}{upgrade}"
+        )
     parts: dict[str, dict[str, Any]] = {}
     for key in ("space", "settings", "versions"):
         part = header.get(key)
         if not isinstance(part, dict):
-            raise JournalError(f"journal {path}, line 1: {key} must be an object, got {part!r}")
+            raise JournalError(f"journal {path}, line 1: {key} must be an object, got {shown(part)}")
         parts[key] = part
     mode = parts["settings"].get("optimize_mode", OPTIMIZE_MODES[0])
     if mode not in OPTIMIZE_MODES:
         raise JournalError(
-            f"journal {path}, line 1: optimize_mode must be one of {', '.join(OPTIMIZE_MODES)}; got {mode!r}"
+            f"journal {path}, line 1: optimize_mode must be one of {', '.join(OPTIMIZE_MODES)}; got {shown(mode)}"
         )
     events = []
     for number, line in enumerate(lines[1:], 2):
@@ -390,7 +413,9 @@ def _parse(raw: bytes, path: object) -> JournalContent:
                 events.append(_event(record))
         except JournalError as error:
             raise JournalError(f"journal {path}, line {number}: {error}") from None
-    return JournalContent(parts["space"], parts["settings"], parts["versions"], tuple(events), header.get("time"))
+    return JournalContent(
+        parts["space"], parts["settings"], parts["versions"], tuple(events), _time(header.get("time"))
+    )
 
 
 def _event(record: Mapping[str, Any]) -> Event:
@@ -401,26 +426,39 @@ def _event(record: Mapping[str, Any]) -> Event:
         trial_id, parameters = record.get("id"), record.get("parameters")
         if isinstance(trial_id, bool) or not isinstance(trial_id, int) or not isinstance(parameters, dict):
             raise JournalError("an asked record needs a whole number as id and an object as parameters")
-        return Event(trial_id, parameters, None, record.get("time"))
-    raise JournalError(f"kind must be asked, finished or space, got {record.get('kind')!r}")
+        _check_id("id of an asked record", trial_id)
+        return Event(trial_id, parameters, None, _time(record.get("time")))
+    raise JournalError(f"kind must be asked, finished or space, got {shown(record.get('kind'))}")
 
 
 def _changed_space(record: Mapping[str, Any]) -> dict[str, Any]:
     space = record.get("space")
     if not isinstance(space, dict):
-        raise JournalError(f"space must be an object, got {space!r}")
+        raise JournalError(f"space must be an object, got {shown(space)}")
     return space
 
 
+def _check_id(what: str, number: object) -> None:
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise JournalError(f"{what} must be a whole number, got {shown(number)}")
+    if abs(number) > LARGEST_ID:
+        raise JournalError(f"{what} must be at most 2**53 in size, got {shown(number)}")
+
+
+def _time(value: object) -> float | None:
+    """``value`` as it is if it can be seconds since 1970, else None."""
+    return value if is_finite_number(value) and abs(value) < LATEST else None  # type: ignore[return-value,arg-type]
+
+
 def _parse_line(line: bytes, number: int, path: object) -> dict[str, Any]:
+    if len(line) > MAX_LINE_BYTES:
+        raise JournalError(f"journal {path}, line {number} is longer than {MAX_LINE_BYTES} bytes")
     try:
-        record = json.loads(line, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        raise JournalError(f"journal {path}, line {number} is not a JSON record; the file is damaged") from None
+        record = parse_json(line.decode())
+    except ValueError as error:
+        raise JournalError(
+            f"journal {path}, line {number} is not a JSON record; the file is damaged ({error})"
+        ) from None
     if not isinstance(record, dict):
         raise JournalError(f"journal {path}, line {number} must be a JSON object, got {type(record).__name__}")
     return record
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(name)

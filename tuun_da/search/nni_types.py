@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tuun_da.data_files import shown
 from tuun_da.errors import SearchSpaceError
 from tuun_da.search.domains import (
     END_OF_NORMAL,
@@ -35,9 +36,9 @@ MOST_LEVELS = 2**50  # beyond, neighbouring values have the same code
 def domain_from_nni(name: str, kind: str, value: Any) -> Domain:
     """The domain of parameter ``name`` with ``_type`` kind and ``_value`` value. Raises SearchSpaceError."""
     if not isinstance(kind, str) or kind not in _TYPES:
-        raise SearchSpaceError(f"_type of parameter {name} must be one of {', '.join(_TYPES)}; got {kind!r}")
+        raise SearchSpaceError(f"_type of parameter {name} must be one of {', '.join(_TYPES)}; got {shown(kind)}")
     if not isinstance(value, list | tuple):
-        raise SearchSpaceError(f"_value of parameter {name} must be a list, got {value!r}")
+        raise SearchSpaceError(f"_value of parameter {name} must be a list, got {shown(value)}")
     return _TYPES[kind](f"{kind} {name}", list(value))
 
 
@@ -64,34 +65,34 @@ def _randint(name: str, value: list[Any]) -> Domain:
     low, high = _numbers(name, value, ("low", "high"))
     for end, number in zip(("low", "high"), (low, high), strict=True):
         if number != int(number):
-            raise SearchSpaceError(f"{end} of {name} must be an integer, got {number!r}")
+            raise SearchSpaceError(f"{end} of {name} must be an integer, got {shown(number)}")
     if low >= high:
-        raise SearchSpaceError(f"{name} must have low < high, got {value!r}")
+        raise SearchSpaceError(f"{name} must have low < high, got {shown(value)}")
     return _with_few_enough_levels(name, Integers(int(value[0]), int(value[1])))
 
 
 def _uniform_prior(name: str, value: list[Any], log: bool, quantized: bool) -> tuple[Prior, float]:
     low, high, *rest = _numbers(name, value, ("low", "high", "q") if quantized else ("low", "high"))
     if low >= high:
-        raise SearchSpaceError(f"{name} must have low < high, got {value!r}")
+        raise SearchSpaceError(f"{name} must have low < high, got {shown(value)}")
     if log and low <= 0:
-        raise SearchSpaceError(f"{name} must have low > 0, got {value!r}")
+        raise SearchSpaceError(f"{name} must have low > 0, got {shown(value)}")
     if not math.isfinite(high - low):
-        raise SearchSpaceError(f"{name} must have a range that a float can hold, got {value!r}")
+        raise SearchSpaceError(f"{name} must have a range that a float can hold, got {shown(value)}")
     return Uniform(low, high, log), rest[0] if rest else 1.0
 
 
 def _normal_prior(name: str, value: list[Any], log: bool, quantized: bool) -> tuple[Prior, float]:
     mu, sigma, *rest = _numbers(name, value, ("mu", "sigma", "q") if quantized else ("mu", "sigma"))
     if sigma <= 0:
-        raise SearchSpaceError(f"{name} must have sigma > 0, got {value!r}")
+        raise SearchSpaceError(f"{name} must have sigma > 0, got {shown(value)}")
     ends = mu - END_OF_NORMAL * sigma, mu + END_OF_NORMAL * sigma
     if not all(math.isfinite(end) for end in ends):
-        raise SearchSpaceError(f"{name} must have a range that a float can hold, got {value!r}")
+        raise SearchSpaceError(f"{name} must have a range that a float can hold, got {shown(value)}")
     if log and max(map(abs, ends)) > LARGEST_EXPONENT:
         raise SearchSpaceError(
             f"{name} must have mu and sigma whose exponentials a float can hold (they are those of the logarithm): "
-            f"|mu| + {END_OF_NORMAL:g} sigma up to {LARGEST_EXPONENT:g}; got {value!r}"
+            f"|mu| + {END_OF_NORMAL:g} sigma up to {LARGEST_EXPONENT:g}; got {shown(value)}"
         )
     return Normal(mu, sigma, log), rest[0] if rest else 1.0
 
@@ -104,7 +105,7 @@ def _number_type(
         if not quantized:
             return Continuous(prior)
         if step <= 0:
-            raise SearchSpaceError(f"{name} must have q > 0, got {value!r}")
+            raise SearchSpaceError(f"{name} must have q > 0, got {shown(value)}")
         return _with_few_enough_levels(name, Quantized(prior, step))
 
     return make
@@ -128,12 +129,12 @@ _TYPES: Mapping[str, Callable[[str, list[Any]], Domain]] = MappingProxyType(
 
 def _numbers(name: str, value: list[Any], wanted: tuple[str, ...]) -> list[float]:
     if len(value) != len(wanted):
-        raise SearchSpaceError(f"{name} must have the {len(wanted)} values [{', '.join(wanted)}], got {value!r}")
+        raise SearchSpaceError(f"{name} must have the {len(wanted)} values [{', '.join(wanted)}], got {shown(value)}")
     numbers = []
     for part, entry in zip(wanted, value, strict=True):
         number = finite_number(entry)
         if number is None:
-            raise SearchSpaceError(f"{part} of {name} must be a finite number, got {entry!r}")
+            raise SearchSpaceError(f"{part} of {name} must be a finite number, got {shown(entry)}")
         numbers.append(number)
     return numbers
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuun_da.data_files import shown
 from tuun_da.errors import SearchSpaceError
 from tuun_da.search.domains import Choice, Continuous, Domain, Floats
 from tuun_da.search.nni_types import domain_from_nni, is_nested_choice
@@ -201,13 +202,14 @@ class SearchSpace:
         return size
 
     def _encode_level(self, point: Floats, params: Any, parent: tuple[int, int] | None, outer: str) -> None:
-        what = f"parameter {outer}" if outer else "parameters"
+        inside = parent is not None  # of a choice, whose name may be empty
+        what = f"parameter {outer}" if inside else "parameters"
         if not isinstance(params, Mapping):
-            raise SearchSpaceError(f"{what} must be a dict of names and values, got {params!r}")
+            raise SearchSpaceError(f"{what} must be a dict of names and values, got {shown(params)}")
         here = {self.columns[i].path[-1]: i for i in self.children.get(parent, ())}
-        prefix = f"{outer}/" if outer else ""
+        prefix = f"{outer}/" if inside else ""
         for name in params:
-            if name not in here and not (name == "_name" and outer):
+            if name not in here and not (name == "_name" and inside):
                 raise SearchSpaceError(f"parameter {prefix}{name} is not in the search space; it has {_listed(here)}")
         for name, i in here.items():
             if name not in params:
@@ -215,16 +217,18 @@ class SearchSpace:
             column, value = self.columns[i], params[name]
             if isinstance(column.domain, Choice) and column.domain.nested:
                 if not isinstance(value, Mapping) or "_name" not in value:
-                    raise SearchSpaceError(f"parameter {column.name} must be a dict with a _name, got {value!r}")
+                    raise SearchSpaceError(f"parameter {column.name} must be a dict with a _name, got {shown(value)}")
                 wanted = column.domain.wanted(value["_name"])
                 if wanted is not None:
-                    raise SearchSpaceError(f"_name of parameter {column.name} must {wanted}; got {value['_name']!r}")
+                    raise SearchSpaceError(
+                        f"_name of parameter {column.name} must {wanted}; got {shown(value['_name'])}"
+                    )
                 point[i] = column.domain.encode(value["_name"])
                 self._encode_level(point, value, (i, int(point[i])), column.name)
             else:
                 wanted = column.domain.wanted(value)
                 if wanted is not None:
-                    raise SearchSpaceError(f"parameter {column.name} must {wanted}; got {value!r}")
+                    raise SearchSpaceError(f"parameter {column.name} must {wanted}; got {shown(value)}")
                 point[i] = column.domain.encode(value)
 
 
@@ -232,18 +236,18 @@ def _add_columns(columns: list[Column], json: Any, outer: tuple[str, ...], paren
     """Append the columns of one level of NNI's JSON, and of the levels inside it."""
     what = f"option of parameter {'/'.join(outer)}" if outer else "search space"
     if not isinstance(json, Mapping):
-        raise SearchSpaceError(f"{what} must be a dict of parameters, got {json!r}")
+        raise SearchSpaceError(f"{what} must be a dict of parameters, got {shown(json)}")
     for name, spec in json.items():
         if outer and name == "_name":
             continue
         if not isinstance(name, str) or name == "_name":
             raise SearchSpaceError(
-                f"names of parameters must be strings other than '_name', got {name!r} in the {what}"
+                f"names of parameters must be strings other than '_name', got {shown(name)} in the {what}"
             )
         path = (*outer, name)
         full_name = "/".join(path)
         if not isinstance(spec, Mapping) or "_type" not in spec or "_value" not in spec:
-            raise SearchSpaceError(f"parameter {full_name} must be a dict with _type and _value, got {spec!r}")
+            raise SearchSpaceError(f"parameter {full_name} must be a dict with _type and _value, got {shown(spec)}")
         kind, value = spec["_type"], spec["_value"]
         if not is_nested_choice(kind, value):
             columns.append(Column(path, domain_from_nni(full_name, kind, value), parent))
@@ -253,7 +257,7 @@ def _add_columns(columns: list[Column], json: Any, outer: tuple[str, ...], paren
         except ValueError as error:
             raise SearchSpaceError(f"_name in choice {full_name} must be a JSON value: {error}") from None
         if len(options.options) < len(value):
-            raise SearchSpaceError(f"options of choice {full_name} must have different _names, got {value!r}")
+            raise SearchSpaceError(f"options of choice {full_name} must have different _names, got {shown(value)}")
         here = len(columns)
         columns.append(Column(path, options, parent))
         for option, entry in enumerate(value):

@@ -119,7 +119,10 @@ def sample(
         "seed": seed,
         "settings": dict(settings),
     }
-    with _worked(request, seconds, "sampling by NUTS") as folder, np.load(folder / "draws.npz") as found:
+    with (
+        _worked(request, seconds, "sampling by NUTS") as folder,
+        np.load(folder / "draws.npz", allow_pickle=False) as found,
+    ):
         return Chains(found["draws"], found["log_density"], int(found["divergent"].sum()))
 
 

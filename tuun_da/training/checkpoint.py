@@ -57,6 +57,8 @@ class Checkpoint:
         """Put the state of the file back, and return the reports of its epochs; none if there is no file."""
         if not self._path.exists():
             return []
+        if not self._path.is_file():  # a pipe would wait for ever
+            raise ConfigError(f"checkpoint {self._path} cannot be read: it is no regular file")
         try:
             # generators' states must stay on the CPU; load_state_dict takes the rest to where it belongs
             state = torch.load(self._path, map_location="cpu", weights_only=True)
@@ -72,13 +74,18 @@ class Checkpoint:
                 f"checkpoint {self._path} is of another training: its {wrong} is {about.get(wrong)!r}, this training's "
                 f"is {self._about.get(wrong)!r}; remove the file, or name another one"
             )
-        self._model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        for generator, kept in zip(self._generators, state["generators"], strict=True):
-            generator.set_state(kept)
-        torch.set_rng_state(state["torch"])
-        if self._device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda"], self._device)
+        try:
+            self._model.load_state_dict(state["model"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            for generator, kept in zip(self._generators, state["generators"], strict=True):
+                generator.set_state(kept)
+            torch.set_rng_state(state["torch"])
+            if self._device.type == "cuda":
+                torch.cuda.set_rng_state(state["cuda"], self._device)
+            if not isinstance(state["reports"], list) or not all(isinstance(one, dict) for one in state["reports"]):
+                raise TypeError("its reports are no list of reports")
+        except Exception as error:  # of a file that was made, not written here
+            raise ConfigError(f"checkpoint {self._path} cannot be used: {error}") from error
         reports: list[dict[str, Any]] = state["reports"]
         return reports
 

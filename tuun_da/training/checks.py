@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tuun_da.data_files import shown
 from tuun_da.errors import ConfigError
 
 T = TypeVar("T")
@@ -19,7 +20,7 @@ def checked_integer(name: str, value: object, *, low: int, high: int | None = No
     """``value`` as int if it is a whole number in [low, high]; True is none. Raises ConfigError."""
     wanted = f"of at least {low}" if high is None else f"from {low} to {high}"
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise ConfigError(f"{name} must be a whole number {wanted}, got {value!r}")
+        raise ConfigError(f"{name} must be a whole number {wanted}, got {shown(value)}")
     number = int(value)
     if number < low or (high is not None and number > high):
         raise ConfigError(f"{name} must be a whole number {wanted}, got {number}")
@@ -31,7 +32,7 @@ def checked_number(name: str, value: object, interval: str) -> float:
     low, high = (float(bound) for bound in interval[1:-1].split(","))
     wanted = f"a number in {interval}"
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise ConfigError(f"{name} must be {wanted}, got {value!r}")
+        raise ConfigError(f"{name} must be {wanted}, got {shown(value)}")
     number = float(value)
     above = number >= low if interval[0] == "[" else number > low
     below = number <= high if interval[-1] == "]" else number < high
@@ -46,7 +47,7 @@ def checked_size(name: str, value: object) -> int | float:
         return int(value)
     if isinstance(value, Real) and 0 < float(value) < 1:
         return float(value)
-    raise ConfigError(f"{name} must be a number of images (1, 2, ...) or a share between 0 and 1, got {value!r}")
+    raise ConfigError(f"{name} must be a number of images (1, 2, ...) or a share between 0 and 1, got {shown(value)}")
 
 
 def checked_path(name: str, value: str) -> Path:
@@ -68,7 +69,7 @@ def shortened(text: str, length: int = 80) -> str:
 def checked_choice(name: str, value: object, choices: Collection[str]) -> str:
     """``value`` if it is one of ``choices``. Raises ConfigError."""
     if not isinstance(value, str) or value not in choices:
-        raise ConfigError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}; got {shown(value)}")
     return value
 
 
@@ -76,13 +77,13 @@ def check_known(what: str, names: Iterable[object], known: Collection[str]) -> N
     """Raise ConfigError for the first of ``names`` that is not ``known``."""
     for name in names:
         if name not in known:
-            raise ConfigError(f"unknown {what} {name!r}; known are {', '.join(known)}")
+            raise ConfigError(f"unknown {what} {shown(name)}; known are {', '.join(known)}")
 
 
 def made_from_mapping(settings: type[T], mapping: Mapping[str, Any]) -> T:
     """The dataclass ``settings`` with the values of a JSON object. Raises ConfigError for an unknown name."""
     if not isinstance(mapping, Mapping):
-        raise ConfigError(f"{settings.__name__} needs a mapping of names to values, got {mapping!r}")
+        raise ConfigError(f"{settings.__name__} needs a mapping of names to values, got {shown(mapping)}")
     check_known(f"{settings.__name__} setting", mapping, [f.name for f in fields(settings)])  # type: ignore[arg-type]
     return settings(**mapping)
 
@@ -90,4 +91,4 @@ def made_from_mapping(settings: type[T], mapping: Mapping[str, Any]) -> T:
 def check_device(requested: object) -> None:
     """Raise ConfigError if ``requested`` is no name of a device; whether it is there is seen when it is used."""
     if not isinstance(requested, str) or not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,4})?", requested):
-        raise ConfigError(f"device must be auto, cpu, cuda or cuda:N; got {requested!r}")
+        raise ConfigError(f"device must be auto, cpu, cuda or cuda:N; got {shown(requested)}")

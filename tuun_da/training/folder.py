@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from tuun_da.data_files import MAX_FILE_BYTES
 from tuun_da.errors import DataError
 from tuun_da.training.decoded_cache import Decoded, decoded_images
 from tuun_da.training.image_files import IMAGE_SUFFIXES
@@ -27,6 +29,8 @@ SPLIT_FOLDERS = {
     "validation": "validation",
 }
 ONLY_CLASSIFICATION = "only image classification with one label for each image is supported"
+COCO_LIST = re.compile(rb'"(images|annotations)"\s{0,8}:\s{0,8}\[')
+MAX_SEARCHED_BYTES = 2**30
 DETECTION_FOLDERS = frozenset({"annotations", "jpegimages", "segmentationclass", "segmentationobject"})
 DETECTION_PAIRS = (frozenset({"images", "labels"}), frozenset({"images", "masks"}))
 
@@ -292,9 +296,23 @@ def refuse_detection(root: Path, top: list[Path]) -> None:
 
 
 def is_coco(path: Path) -> bool:
-    """Whether the JSON file at ``path`` has the top-level lists of a COCO annotation file."""
+    """Whether the JSON file at ``path`` has the lists of a COCO annotation file; of a large one, whether its text has
+    their names.
+
+    A pipe, a link, and what is not JSON are none. No more than ``MAX_SEARCHED_BYTES`` are read, and few kept.
+    """
+    if path.is_symlink() or not path.is_file():
+        return False
     try:
-        content = json.loads(path.read_bytes()) if path.is_file() else None
+        if path.stat().st_size <= MAX_FILE_BYTES:
+            content = json.loads(path.read_bytes())
+            return isinstance(content, dict) and {"images", "annotations"} <= set(content)
+        wanted = {b"images", b"annotations"}
+        with open(path, "rb") as file:
+            tail = b""
+            while wanted and file.tell() < MAX_SEARCHED_BYTES and (chunk := file.read(2**20)):
+                wanted -= {match[1] for match in COCO_LIST.finditer(tail + chunk)}
+                tail = chunk[-64:]
+        return not wanted
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(content, dict) and {"images", "annotations"} <= set(content)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from tuun_da.errors import DataError
 from tuun_da.training.folder import Walker, find_split_folders, refuse_detection
+from tuun_da.training.image_files import FORMATS
 
 FILES_OPENED = 200
 SPLITS = ("train", "validation", "test")
@@ -93,7 +94,7 @@ def look_at_folder(root: Path) -> FolderLook:
 def _size_of(path: Path) -> tuple[int, int] | None:
     """Width and height in pixels; None for a file that Pillow does not know, which the search will tell of."""
     try:
-        with Image.open(path) as file:  # reads the head only
+        with Image.open(path, formats=FORMATS) as file:  # reads the head only
             return file.size
     except Exception:  # Pillow's readers raise anything from OSError to SyntaxError and struct.error
         return None

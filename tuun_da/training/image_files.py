@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,6 +25,10 @@ from tuun_da.training.resizing import Pixels, fitted
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jfif", ".jp2", ".bmp", ".gif", ".tga", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
 )
+FORMATS = ("PNG", "JPEG", "JPEG2000", "BMP", "GIF", "TGA", "WEBP", "PPM", "TIFF")
+"""What the files may hold, whatever they are called. Pillow knows more; EPS it would hand to Ghostscript, a program."""
+MAX_PIXELS = 89_478_485  # as Pillow's own limit, from which on it only warns up to twice that; a quarter GB in colour
+MANY_PIXELS = 2**24  # an image of more is decoded while no other such one is: together they could fill the memory
 BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # tags of a TIFF file
 MAX_THREADS = 8
 FILES_AT_ONCE = 16  # to a thread: one by one, handing them over takes as long as decoding small ones
@@ -40,17 +46,25 @@ def read_image(path: Path, size: int | None) -> Pixels:
     file.
     """
     try:
-        with Image.open(path) as file:
-            limit = Image.MAX_IMAGE_PIXELS
-            if limit is not None and file.width * file.height > limit:  # Pillow itself only warns up to twice that
-                raise ValueError(f"it has {file.width}x{file.height} pixels, more than Pillow's limit of {limit}")
-            white, negative, grey = _white(file), _is_negative(file), is_grey_with_alpha(file)
-            image = _as_grey_or_rgb(ImageOps.exif_transpose(file), white)
-            if negative:
-                image = ImageOps.invert(image)
-            return fitted(image.convert("L") if grey else image, size)
+        with Image.open(path, formats=FORMATS) as file:
+            pixels = file.width * file.height
+            if pixels > MAX_PIXELS:
+                raise ValueError(f"it has {file.width}x{file.height} pixels, more than the limit of {MAX_PIXELS}")
+            with _one_at_a_time if pixels > MANY_PIXELS else contextlib.nullcontext():
+                return _decoded(file, size)
     except Exception as error:  # Pillow's readers raise anything from OSError to SyntaxError and struct.error
         raise DataError(f"image {path} cannot be read: {error or type(error).__name__}") from error
+
+
+_one_at_a_time = threading.Lock()
+
+
+def _decoded(file: Image.Image, size: int | None) -> Pixels:
+    white, negative, grey = _white(file), _is_negative(file), is_grey_with_alpha(file)
+    image = _as_grey_or_rgb(ImageOps.exif_transpose(file), white)
+    if negative:
+        image = ImageOps.invert(image)
+    return fitted(image.convert("L") if grey else image, size)
 
 
 def _as_grey_or_rgb(image: Image.Image, white: int) -> Image.Image:
@@ -58,7 +72,7 @@ def _as_grey_or_rgb(image: Image.Image, white: int) -> Image.Image:
     mode = image.mode
     transparent = image.info.get("transparency")
     if mode.startswith("I"):  # convert("L") would clip everything above 255 to white
-        wide = np.asarray(image).astype(np.int64)
+        wide = np.asarray(image).astype(np.int32)  # up to 65535, so that 255 times as much fits
         grey = (np.minimum(wide, white) * 255 // white).astype(np.uint8)
         return Image.fromarray(np.where(wide == transparent, 255, grey).astype(np.uint8))
     if mode == "F":

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from PIL import Image
 from PIL.ExifTags import Base
 
-from tuun_da.training.image_files import is_grey_with_alpha
+from tuun_da.training.image_files import FORMATS, is_grey_with_alpha
 
 KINDS: Mapping[str, str] = MappingProxyType(
     {
@@ -36,7 +36,7 @@ class ImageHeader:
 def read_header(path: Path) -> ImageHeader | None:
     """The header of the image file at ``path``; None where there is none to be read."""
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             width, height = file.size
             if file.getexif().get(Base.Orientation) in TURNED:
                 width, height = height, width

@@ -15,6 +15,7 @@ from numpy.lib.format import MAGIC_PREFIX, read_array, read_array_header_1_0, re
 
 from tuun_da.errors import DataError
 from tuun_da.training.folder import ONLY_CLASSIFICATION
+from tuun_da.training.free_memory import free_bytes
 from tuun_da.training.resizing import Pixels, resized_array
 from tuun_da.training.settings import MIN_IMAGE_SIZE, DataConfig
 from tuun_da.training.sources import LabelledImages, Source
@@ -34,6 +35,9 @@ ARRAY_NAMES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "test": (("test_images", "test_labels"), ("x_test", "y_test")),
 }
 
+MAX_ARRAYS = 1_000  # in a file
+MAX_BYTES = 2**36  # of the arrays that are read, where the system does not say how much memory is free
+
 HEADER_READERS = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}  # 3.0 is for names of fields only
 
 Labels = npt.NDArray[Any]
@@ -51,7 +55,7 @@ def labelled_arrays(path: Path) -> dict[str, tuple[Pixels, Labels]]:
     of which every different one is a class. Arrays of other names are left out with a warning; but one that is called
     images or labels, or x_... or y_..., is refused, for it may be a split whose name is not known here.
     """
-    arrays = read_arrays(path)
+    arrays, names = read_arrays(path)
     found: dict[str, tuple[Pixels, Labels]] = {}
     for split, pairs in ARRAY_NAMES.items():
         for images_name, labels_name in pairs:
@@ -61,7 +65,7 @@ def labelled_arrays(path: Path) -> dict[str, tuple[Pixels, Labels]]:
                 for missing, present in ((images_name, labels_name), (labels_name, images_name)):
                     if missing not in arrays:
                         raise DataError(
-                            f"npz file {path} has {present}, but no {missing} (it has {', '.join(sorted(arrays))}): "
+                            f"npz file {path} has {present}, but no {missing} (it has {', '.join(sorted(names))}): "
                             f"{ONLY_CLASSIFICATION}"
                         )
                 images = checked_images(arrays[images_name], f"{images_name} of npz file {path}")
@@ -69,8 +73,8 @@ def labelled_arrays(path: Path) -> dict[str, tuple[Pixels, Labels]]:
                 found[split] = (images, labels)
     if "train" not in found:
         wanted = ", or ".join(f"{images} and {labels}" for images, labels in ARRAY_NAMES["train"])
-        raise DataError(f"npz file {path} must have the arrays {wanted}; it has {', '.join(sorted(arrays)) or 'none'}")
-    check_unknown(path, arrays)
+        raise DataError(f"npz file {path} must have the arrays {wanted}; it has {', '.join(sorted(names)) or 'none'}")
+    check_unknown(path, names)
     return found
 
 
@@ -114,11 +118,12 @@ def check_unknown(path: Path, names: Iterable[str]) -> None:
         logger.warning("npz file %s: left out arrays of unknown names: %s", path, ", ".join(unknown))
 
 
-def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The arrays in the file by name. Pickled objects are refused: data must be safe to open, whoever sent it.
+def read_arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
+    """The arrays in the file whose names are in ``ARRAY_NAMES``, and the names of all, which are not read otherwise.
 
-    A file may be broken or made to do harm: a header may promise more than there is, so sizes are compared before any
-    memory is taken.
+    Pickled objects are refused: data must be safe to open, whoever sent it. A file may be broken or made to do harm: a
+    header may promise more than there is, and a small archive may unpack to more than the memory, so sizes are compared
+    before any memory is taken.
     """
     if not path.is_file():
         raise DataError(f"npz file {path} {'is not a file' if path.exists() else 'does not exist'}")
@@ -132,17 +137,19 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
             )
         arrays = {}
         with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                member = f", array {info.filename.removesuffix('.npy')}"
+            names = array_names(path, archive)
+            known = {name for pairs in ARRAY_NAMES.values() for pair in pairs for name in pair}
+            wanted = [archive.getinfo(f"{name}.npy") for name in names if name in known]
+            check_memory(path, sum(info.file_size for info in wanted))
+            for info in wanted:
+                name = info.filename.removesuffix(".npy")
+                member = f", array {name}"
                 if info.flag_bits & 1:
                     raise DataError(f"npz file {path}{member} cannot be read: it is encrypted")
-                if not info.filename.endswith(".npy"):
-                    logger.warning("npz file %s: left out %s, which is no array", path, info.filename)
-                    continue
                 with archive.open(info) as stream:
                     check_header(stream, info.file_size)
                 with archive.open(info) as stream:
-                    arrays[info.filename.removesuffix(".npy")] = read_array(stream, allow_pickle=False)
+                    arrays[name] = read_array(stream, allow_pickle=False)
     except DataError:
         raise
     except zipfile.BadZipFile as error:
@@ -154,7 +161,34 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     except Exception as error:  # of a broken header or an unknown compression, from TokenError to NotImplementedError
         reason = error if isinstance(error, BrokenArray | NotImplementedError) else f"broken ({type(error).__name__})"
         raise DataError(f"npz file {path}{member} cannot be read: {reason}") from error
-    return arrays
+    return arrays, names
+
+
+def array_names(path: Path, archive: zipfile.ZipFile) -> list[str]:
+    """The names of the arrays in ``archive``; of what is none, a warning. Raises DataError if a name comes twice."""
+    names = []
+    for info in archive.infolist():
+        if info.filename.endswith(".npy"):
+            names.append(info.filename.removesuffix(".npy"))
+        else:
+            logger.warning("npz file %s: left out %s, which is no array", path, info.filename)
+    if len(names) > MAX_ARRAYS:
+        raise DataError(f"npz file {path} must have at most {MAX_ARRAYS} arrays, got {len(names)}")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"npz file {path} has two arrays {twice}")
+    return names
+
+
+def check_memory(path: Path, needed: int) -> None:
+    """Raise DataError if ``needed`` bytes are not to be had."""
+    free = free_bytes()
+    limit = MAX_BYTES if free is None else free
+    if needed > limit:
+        raise DataError(
+            f"npz file {path} cannot be read: it unpacks to {needed / 1e9:.1f} GB, and {limit / 1e9:.1f} GB of memory "
+            "are free"
+        )
 
 
 class BrokenArray(Exception):

@@ -23,7 +23,8 @@ MAX_IMAGE_SIZE = 4096
 class DataConfig:
     """The data set and its splits. Raises ConfigError.
 
-    ``data``             digits, cifar10, cifar100, svhn, folder:PATH or npz:PATH.
+    ``data``             digits, cifar10, cifar100, svhn, folder:PATH or npz:PATH. Links within a folder are followed,
+                         those out of it left out and counted; a class or split that is such a link is refused.
     ``image_size``       side in pixels to which images are resized once (shorter side, then the centre square);
                          None keeps images that are all of one square size up to 64, and makes all others 64.
     ``train_size``       number of training images, the classes in proportion; None: all that are left.

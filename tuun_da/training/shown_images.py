@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tuun_da.errors import DataError
-from tuun_da.training.checks import checked_integer
+from tuun_da.training.checks import checked_integer, checked_path
 from tuun_da.training.datasets import SOURCES
 from tuun_da.training.folder import Walker
 from tuun_da.training.image_files import IMAGE_SUFFIXES, read_image
@@ -35,7 +35,7 @@ def read_shown_images(where: str, count: int, *, image_size: int | None = None, 
     if where in NAMED_DATA_SETS or where.startswith("npz:"):
         images = torch.from_numpy(_of_data_set(DataConfig(data=where, image_size=image_size, data_dir=data_dir), count))
     else:
-        paths = image_paths(Path(where.removeprefix("folder:")).expanduser(), count)
+        paths = image_paths(checked_path("images", where.removeprefix("folder:")), count)
         images = torch.from_numpy(stacked([read_image(path, image_size) for path in paths]))
     return images.expand(count, -1, -1, -1) if len(images) == 1 else images
 

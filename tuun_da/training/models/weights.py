@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
+from tuun_da.data_files import shown
 from tuun_da.errors import ConfigError
 from tuun_da.training.checks import checked_path
 
@@ -23,6 +24,9 @@ WRAPPERS = ("module.", "_orig_mod.", "model.")
 """What DataParallel, torch.compile and Lightning put before each name."""
 
 NAMED_AT_MOST = 3
+MAX_VIEW_BYTES = 2**30
+"""What a tensor may be that is a view of fewer numbers: one number can stand for 10**15, and what is computed from them
+would fill the memory."""
 
 
 def state_from_file(path: str | os.PathLike[str]) -> OrderedDict[str, Tensor]:
@@ -45,8 +49,13 @@ def state_from_file(path: str | os.PathLike[str]) -> OrderedDict[str, Tensor]:
     for key, value in content.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise ConfigError(
-                f"weights file {file} must hold a state dict, names to tensors; got {type(value).__name__} for {key!r}"
+                f"weights file {file} must hold a state dict, names to tensors; got {type(value).__name__} for "
+                f"{shown(key)}"
             )
+        if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized or value.is_nested:
+            raise ConfigError(f"weights file {file}: {shown(key)} must be a dense tensor of plain numbers")
+        if value.nbytes > max(value.untyped_storage().nbytes(), MAX_VIEW_BYTES):
+            raise ConfigError(f"weights file {file}: {shown(key)} claims {value.nbytes} bytes and has fewer")
     if not content:
         raise ConfigError(f"weights file {file} holds an empty state dict")
     state = OrderedDict(content)
