@@ -5,6 +5,7 @@ The journal is the same as NNI's, so that whatever reads one reads the other.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from tuun_da.engines.echo import final_metric, read_metric
 from tuun_da.engines.local_trial import TrialPlan, check_same_plan, run_planned
 from tuun_da.engines.local_worker import Worker, cause_of_death
 from tuun_da.engines.study import Study
+from tuun_da.engines.task_pool import Ended, Task, TaskPool
 from tuun_da.engines.tuner_settings import TunerSettings
 from tuun_da.errors import ExperimentError
 from tuun_da.policy_format import TRIAL_ID_KEY
@@ -37,6 +39,7 @@ def run_search(
     *,
     journal: Path | None = None,
     n_workers: int = 0,
+    pool: TaskPool | None = None,
     on_begin: Callable[[JournalContent], None] = lambda content: None,
     on_trial: OnTrial = lambda trial, content: None,
     folders: Sequence[Path] = (Path(),),
@@ -45,16 +48,16 @@ def run_search(
 
     ``n_workers`` 0 runs the trials in this process, one after the other, and repeats exactly with the same seeds; from
     1 on they run in so many processes, each with its share of the cores. A worker that dies costs its trial, which
-    counts as failed. Ctrl-C, or a KeyboardInterrupt from ``on_trial``, ends all at once. With the same ``journal`` the
-    search goes on where it stopped, and runs what was running again; None keeps it in memory. ``on_begin`` hears what
-    the journal holds before the first trial.
+    counts as failed. With a ``pool`` they run there. Ctrl-C, or a KeyboardInterrupt from ``on_trial``, ends all at
+    once. With the same ``journal`` the search goes on where it stopped, and runs what was running again; None keeps it
+    in memory. ``on_begin`` hears what the journal holds before the first trial.
 
     Raises what Study.open raises, DataError for images that cannot be used, ConfigError for a model that is not there
     and for trials that ran with other settings, ExperimentError where the first trials all fail.
     """
     checked_integer("n_trials", n_trials, low=1)
     checked_integer("n_workers", n_workers, low=0)
-    _check_before(plan, keep_images=n_workers == 0)
+    _check_before(plan, keep_images=n_workers == 0 and pool is None)
     study = Study.open(journal, space, settings, folders=folders)
     try:
         for trial in study.journal.content.trials:
@@ -62,7 +65,7 @@ def run_search(
             if isinstance(found, Mapping):
                 check_same_plan(plan, found, trial.parameters, str(journal))
         on_begin(study.journal.content)
-        interrupted = not _run_trials(study, plan, n_trials, n_workers, on_trial)
+        interrupted = not _run_trials(study, plan, n_trials, n_workers, pool, on_trial)
         content = study.journal.content
     finally:
         study.journal.close()
@@ -86,13 +89,17 @@ def _check_before(plan: TrialPlan, *, keep_images: bool) -> None:
         trial_splits.cache_clear()  # the workers have their own
 
 
-def _run_trials(study: Study, plan: TrialPlan, n_trials: int, n_workers: int, on_trial: OnTrial) -> bool:
+def _run_trials(
+    study: Study, plan: TrialPlan, n_trials: int, n_workers: int, pool: TaskPool | None, on_trial: OnTrial
+) -> bool:
     """Whether it came to its end."""
     for trial_id in study.journal.content.running:
         study.hand_out_again(trial_id)
     run = _Run(study, n_trials, on_trial)
     try:
-        if n_workers == 0:
+        if pool is not None:
+            _run_in_pool(run, plan, pool)
+        elif n_workers == 0:
             while run.wants_more:
                 trial_id, parameters = run.ask()
                 run.finish(run_planned(plan, trial_id, parameters))
@@ -101,6 +108,23 @@ def _run_trials(study: Study, plan: TrialPlan, n_trials: int, n_workers: int, on
     except KeyboardInterrupt:
         return False
     return True
+
+
+def _run_in_pool(run: _Run, plan: TrialPlan, pool: TaskPool) -> None:
+    def next_trial() -> tuple[tuple[int, dict[str, Any]], Task] | None:
+        if not run.wants_more:
+            return None
+        trial_id, parameters = run.ask()
+        return (trial_id, parameters), functools.partial(run_planned, plan, trial_id, parameters)
+
+    def on_end(ended: Ended) -> bool:
+        trial_id, parameters = ended.key
+        metric = ended.result
+        if ended.error is not None:
+            metric = final_metric({**parameters, TRIAL_ID_KEY: trial_id}, None, state="failed", error=ended.error)
+        return run.finish(metric)
+
+    pool.run(next_trial, on_end)
 
 
 def _run_in_workers(run: _Run, plan: TrialPlan, n_workers: int) -> None:
