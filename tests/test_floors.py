@@ -77,6 +77,8 @@ DOORS = {
     "PIL": ("tuun_da/training/",),
     "stan": ("tuun_da/search/stan_worker.py",),
     "httpstan": ("tuun_da/search/stan_worker.py",),
+    "optuna": ("tuun_da/engines/optuna_",),
+    "ray": ("tuun_da/engines/ray_",),
     "nni": ("tuun_da/engines/nni_tuner.py", "tuun_da/engines/nni_experiment.py", "trials/train.py"),
     "psutil": ("tuun_da/engines/nni_tuner.py", "tuun_da/engines/nni_experiment.py"),
     "matplotlib": ("tuun_da/report/",),

@@ -29,6 +29,9 @@ NOTES = {
     "GPL": "Strong copyleft: to be read by a person before anything is passed on together with it.",
 }
 READ = {
+    "appnope": "only on macOS, so never installed here (BSD-2-Clause, by its project)",
+    "cffi": "only for PyPy, so never installed here (MIT, by its project)",
+    "pycparser": "only for PyPy, so never installed here (BSD-3-Clause, by its project)",
     "cuda-toolkit": "an empty package that asks for NVIDIA's others",
     "httpx2-jsfetch": "only for Python in a browser, so never installed here",
 }
@@ -149,9 +152,9 @@ def page() -> str:
         "# Licences of the dependencies",
         "",
         "What each package of `requirements.lock` declares in its metadata; made by `website/make_licences.py`,",
-        "and no legal advice. `runs`: installed with tuun_da; `tests`: only with its tests. tuun_da itself is under Apache",
-        "2.0 and contains the files of none of them. Packages also carry compiled libraries of others, which their",
-        "metadata need not name; their own licence files do.",
+        "and no legal advice. `runs`: installed with tuun_da; `tests`: only with its tests. tuun_da itself is under",
+        "Apache 2.0 and contains the files of none of them. Packages also carry compiled libraries of others, which",
+        "their metadata need not name; their own licence files do.",
         "",
         "## Not simply permissive",
         "",

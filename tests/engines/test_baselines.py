@@ -23,8 +23,8 @@ from tuun_da.engines.local import run_search
 from tuun_da.engines.local_trial import BASELINES, TrialPlan, run_planned
 from tuun_da.engines.replay import best_trial, optimizer_from_journal
 from tuun_da.engines.study import BASELINE_KEY, Study
+from tuun_da.engines.task_pool import Ended
 from tuun_da.engines.tuner_settings import TunerSettings
-from tuun_da.engines.worker_pool import Ended
 from tuun_da.errors import ConfigError, ExperimentError, TuunDaError
 from tuun_da.policy_format import PolicyRecord, sub_policies_from_parameters
 from tuun_da.probe_format import ProbeRecord

@@ -9,7 +9,7 @@ import pytest
 
 from tuun_da.engines.local import available_cores
 from tuun_da.engines.measuring import MOST_WORKERS, Machine, collect_starts, measure_speeds, warm_up
-from tuun_da.engines.worker_pool import Ended
+from tuun_da.engines.task_pool import Ended
 from tuun_da.errors import ConfigError, TrainingError
 
 CPU = Machine("cpu", 0, 2, 1, 1)

@@ -9,7 +9,8 @@ import time
 import psutil
 import pytest
 
-from tuun_da.engines.worker_pool import Ended, WorkerPool
+from tuun_da.engines.task_pool import Ended
+from tuun_da.engines.worker_pool import WorkerPool
 
 
 def nap(seconds):

@@ -25,6 +25,7 @@ FORBIDDEN_IMPORTS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "jobl
 ALLOWED = {
     ("tuun_da/training/models/weights.py", "import pickle"): "its UnpicklingError, which torch.load raises",
     ("tuun_da/training/models/pretrained.py", "import pickle"): "its UnpicklingError, which torch.load raises",
+    ("tuun_da/engines/ray_pool.py", "import pickle"): "tasks, from the driver to its own workers, as Ray itself does",
     ("tuun_da/training/datasets.py", "np.loadtxt"): "the digits in scikit-learn's own folder, text of numbers",
     ("tuun_da/__init__.py", "importlib.import_module"): "the public names, from a table in the module",
     ("tuun_da/training/models/names.py", "importlib.import_module"): "a model that the user names as module:function",

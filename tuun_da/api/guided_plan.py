@@ -17,7 +17,7 @@ from tuun_da.engines.local_trial import TrialPlan
 from tuun_da.engines.time_plan import SearchPlan, Wishes
 from tuun_da.errors import ConfigError
 from tuun_da.space_file import policy_space, read_space
-from tuun_da.training.checks import check_device, checked_integer, checked_number, made_from_mapping
+from tuun_da.training.checks import check_device, checked_choice, checked_integer, checked_number, made_from_mapping
 from tuun_da.training.data_spec import data_spec
 from tuun_da.training.schedule import TrainConfig
 from tuun_da.training.settings import DataConfig
@@ -25,7 +25,10 @@ from tuun_da.training.settings import DataConfig
 ON_TOP_OF = ("auto", "none", "etp")
 DEFAULT_MINUTES = 30.0
 MINUTES_RANGE = "(0, inf)"
+ENGINES = ("local", "ray")
 _VERSION = 1
+_OF_A_CALL = ("data", "folder", "output", "engine", "address")
+"""What another call may have otherwise: the trials stay the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,8 @@ class GuidedRequest:
                    of both is the better start.
     ``seeds``      trainings of each row of the confirmation. None: 5.
     ``workers``    processes that train side by side. None: one for each GPU or core.
+    ``engine``     "local": processes on this machine; "ray": the workers of the Ray cluster at ``address`` ("auto" is
+                   the one on this machine, None starts Ray here). The confirmation trains on this machine.
     The rest are settings of TrainConfig and DataConfig, and files: ``space`` a search space, ``output`` where the
     policy is written besides the folder.
     """
@@ -69,8 +74,13 @@ class GuidedRequest:
     probe: bool = True
     confirm: bool = True
     on_top_of: str | None = None
+    engine: str = "local"
+    address: str | None = None
 
     def __post_init__(self) -> None:
+        checked_choice("engine", self.engine, ENGINES)
+        if self.address is not None and self.engine != "ray":
+            raise ConfigError(f"address is that of a Ray cluster, so engine must be ray; got {self.engine!r}")
         if self.minutes is not None:
             object.__setattr__(self, "minutes", checked_number("minutes", self.minutes, MINUTES_RANGE))
         for name in ("trials", "workers", "seeds"):
@@ -87,7 +97,7 @@ class GuidedRequest:
 
     def given(self) -> dict[str, Any]:
         """What was decided, by name; not where results go."""
-        plain = {name: value for name, value in asdict(self).items() if name not in ("data", "folder", "output")}
+        plain = {name: value for name, value in asdict(self).items() if name not in _OF_A_CALL}
         return {name: value for name, value in plain.items() if value is not None and value != _DEFAULTS.get(name)}
 
     def data_config(self) -> DataConfig:

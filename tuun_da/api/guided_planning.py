@@ -10,6 +10,7 @@ from tuun_da.api.guided_call import GuidedCall
 from tuun_da.api.guided_plan import DEFAULT_MINUTES, GuidedPlan, space_of
 from tuun_da.api.guided_text import plan_text
 from tuun_da.engines.measuring import Machine, collect_starts, measure_speeds, warm_up
+from tuun_da.engines.task_pool import TaskPool
 from tuun_da.engines.time_plan import (
     IMBALANCED,
     LEAST_SHARE_OF_PASSES,
@@ -23,13 +24,12 @@ from tuun_da.engines.time_plan import (
     plans,
     with_start,
 )
-from tuun_da.engines.worker_pool import WorkerPool
 from tuun_da.training.schedule import TrainConfig
 
 MEASURED_SHARE = 0.1  # of the minutes, at most
 
 
-def make_guided_plan(call: GuidedCall, machine: Machine, pool: WorkerPool) -> GuidedPlan:
+def make_guided_plan(call: GuidedCall, machine: Machine, pool: TaskPool) -> GuidedPlan:
     """Look at the data, measure the ``machine`` with the workers of the ``pool``, and choose.
 
     Raises DataError, TrainingError where nothing can train, and ConfigError where the time is too short.

@@ -5,6 +5,7 @@ All of it lies in one folder, and the same call again goes on where the last one
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ from tuun_da.engines.known import check_known, read_known
 from tuun_da.engines.local import run_search
 from tuun_da.engines.measuring import Machine
 from tuun_da.engines.pace import Pace, seconds_of_trial
+from tuun_da.engines.task_pool import TaskPool
 from tuun_da.engines.time_plan import MOST_TRIALS
 from tuun_da.engines.tuner_settings import TunerSettings
 from tuun_da.engines.worker_pool import WorkerPool
@@ -97,12 +99,23 @@ def _done(call: GuidedCall) -> GuidedResult:
 def _train(call: GuidedCall, plan: GuidedPlan | None) -> tuple[JournalContent, GuidedPlan]:
     """The trials: plan, baselines and search. Raises KeyboardInterrupt on a Ctrl-C, when all are kept."""
     call.say("Starting ...")
-    if plan is None:
-        machine = Machine.found(call.request.device or "auto", call.request.workers)
-    else:
-        n_gpus = Machine.found(plan.device, plan.search.n_workers).n_gpus
-        machine = Machine(plan.device, n_gpus, plan.search.n_workers, plan.threads, plan.trials_per_gpu)
-    with WorkerPool(machine.n_workers) as pool:
+    with contextlib.ExitStack() as stack:
+        if call.request.engine == "ray":
+            from tuun_da.engines.ray_search import machine_and_pool
+
+            machine, ray_pool = machine_and_pool(
+                call.request.device or "auto" if plan is None else plan.device,
+                call.request.workers if plan is None else plan.search.n_workers,
+                address=call.request.address,
+            )
+            pool: TaskPool = stack.enter_context(ray_pool)
+        else:
+            if plan is None:
+                machine = Machine.found(call.request.device or "auto", call.request.workers)
+            else:
+                n_gpus = Machine.found(plan.device, plan.search.n_workers).n_gpus
+                machine = Machine(plan.device, n_gpus, plan.search.n_workers, plan.threads, plan.trials_per_gpu)
+            pool = stack.enter_context(WorkerPool(machine.n_workers))
         if plan is None:
             plan = make_guided_plan(call, machine, pool)
             plan.save(call.files.plan)
@@ -113,7 +126,7 @@ def _train(call: GuidedCall, plan: GuidedPlan | None) -> tuple[JournalContent, G
     return content, plan
 
 
-def _baselines(call: GuidedCall, plan: GuidedPlan, pool: WorkerPool) -> dict[str, Metric]:
+def _baselines(call: GuidedCall, plan: GuidedPlan, pool: TaskPool) -> dict[str, Metric]:
     """What costs no search, and the probe."""
     layout = find_policy(SearchSpace.from_nni(plan.space))
     assert layout is not None  # space_of made sure
@@ -132,7 +145,7 @@ def _baselines(call: GuidedCall, plan: GuidedPlan, pool: WorkerPool) -> dict[str
     )
 
 
-def _searched(call: GuidedCall, plan: GuidedPlan, pool: WorkerPool, baselines: Mapping[str, Metric]) -> JournalContent:
+def _searched(call: GuidedCall, plan: GuidedPlan, pool: TaskPool, baselines: Mapping[str, Metric]) -> JournalContent:
     """The search, and what it said."""
     choice = policy_choice(baselines, plan.choice)
     scores = {name: score_of(metric) or 0.0 for name, metric in baselines.items()}

@@ -91,7 +91,7 @@ def search_in_python(
 
         def heard(trial: Trial, content: JournalContent) -> None:
             if progress:
-                _show(bar, content, n_trials)
+                show_progress(bar, content, n_trials)
             on_trial(trial, content)
 
         def begun(content: JournalContent) -> None:
@@ -102,7 +102,7 @@ def search_in_python(
                 there = f", which has {n} trials already" if n >= n_trials else f", which goes on after {n} trials"
                 print(f"Journal: {journal}{there if n else ''}")
             if n < n_trials:
-                _show(bar, content, n_trials)
+                show_progress(bar, content, n_trials)
 
         content, interrupted = run_search(
             plan,
@@ -121,7 +121,8 @@ def search_in_python(
     return result_type(content, journal, interrupted=interrupted, model=plan.train.model, kept=place.kept)
 
 
-def _show(bar: ProgressBar, content: JournalContent, n_trials: int) -> None:
+def show_progress(bar: ProgressBar, content: JournalContent, n_trials: int) -> None:
+    """Tell how many trials have ended, the best score, and how many failed."""
     best = best_trial(content)
     score = "" if best is None or best.value is None else f", best score {best.value:.4f}"
     failed = sum(trial.state is TrialState.FAILED for trial in content.trials)

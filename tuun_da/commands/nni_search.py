@@ -7,7 +7,6 @@ import shlex
 import socket
 import sys
 from pathlib import Path
-from typing import Any
 
 from tuun_da.commands.best import write_recommended
 from tuun_da.commands.confirm import confirm_journal
@@ -27,9 +26,7 @@ def nni_search(options: argparse.Namespace) -> int:
     from tuun_da.search.surrogate import prepare_surrogate
 
     config = read_config(options.config)
-    defaults = {**_confirm_defaults(), "output": POLICY_NAME}
-    given = {name: value for name, value in vars(options).items() if value is not None}
-    options = argparse.Namespace(**{**vars(options), **defaults, **given})
+    options = with_defaults(options, output=POLICY_NAME)
     check_output(options.output)
     if options.confirm:
         from tuun_da.engines.confirm import check_request
@@ -98,11 +95,13 @@ def nni_search(options: argparse.Namespace) -> int:
     return 0
 
 
-def _confirm_defaults() -> dict[str, Any]:
-    """The options of tuun-da confirm, as they are where nobody names them."""
+def with_defaults(options: argparse.Namespace, *, output: str) -> argparse.Namespace:
+    """``options``, where they leave something of a confirmation out as tuun-da confirm has it."""
     parser = argparse.ArgumentParser()
     add_confirm_options(parser)
-    return vars(parser.parse_args([]))
+    defaults = {**vars(parser.parse_args([])), "output": output}
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    return argparse.Namespace(**{**vars(options), **defaults, **given})
 
 
 def _searched_model(policy: str) -> str | None:

@@ -17,7 +17,7 @@ EXAMPLE = """tuun-da search --data ./images --minutes 30
           tuun-da search --config nni_configs/digits.yml --confirm"""
 
 GUIDED = (
-    "minutes", "folder", "trials", "on_top_of", "space", "no_probe", "no_confirm", "seed",
+    "minutes", "trials", "on_top_of", "space", "no_probe", "no_confirm", "seed",
     "epochs", "image_size", "batch_size", "learning_rate", "train_size", "validation_size", "test_size", "metric",
     "sampling", "skip_broken",
 )  # fmt: skip
@@ -60,11 +60,22 @@ def add_parser(commands: Subparsers) -> None:
     both.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
     both.add_argument("--data-dir", metavar="FOLDER", help="where downloads and decoded images are kept")
 
+    both.add_argument(
+        "--engine",
+        choices=("local", "nni", "ray"),
+        help="where trials run (default: with --data local, processes on this machine; with --config nni)",
+    )
+    both.add_argument(
+        "--address", metavar="ADDRESS", help="of the Ray cluster, or auto (default: Ray is started on this machine)"
+    )
+    both.add_argument(
+        "--folder",
+        metavar="DIR",
+        help="of the experiment, but for NNI's; goes on where it stopped (default: tuun_da_search/NAME)",
+    )
+
     own = parser.add_argument_group("with --data")
     own.add_argument("--minutes", type=float, metavar="N", help="that all of it may take (default: 30)")
-    own.add_argument(
-        "--folder", metavar="DIR", help="of the experiment; goes on where it stopped (default: tuun_da_search/NAME)"
-    )
     own.add_argument("--trials", type=int, metavar="N", help="policies to try (default: as time allows, up to 60)")
     own.add_argument(
         "--on-top-of",
@@ -111,9 +122,20 @@ def search(options: argparse.Namespace) -> int:
         if getattr(options, name) not in (None, False):
             where = "; an NNI experiment has it in its configuration" if way == "--config" else ""
             raise ConfigError(f"--{name.replace('_', '-')} does not go with {way}{where}")
+    engine = options.engine or ("local" if options.config is None else "nni")
+    if engine == ("nni" if options.config is None else "local"):
+        raise ConfigError(f"--engine {engine} does not go with {way}")
+    if options.address is not None and engine != "ray":
+        raise ConfigError("--address is that of a Ray cluster, so it goes with --engine ray")
+    if options.config is not None and engine == "ray":
+        from tuun_da.commands.ray_search import ray_search
+
+        return ray_search(options)
     if options.config is not None:
         from tuun_da.commands.nni_search import nni_search
 
+        if options.folder is not None:
+            raise ConfigError("--folder does not go with --config; NNI keeps its experiments in folders of its own")
         return nni_search(options)
 
     from tuun_da.api.guided_plan import GuidedRequest
@@ -121,9 +143,10 @@ def search(options: argparse.Namespace) -> int:
     names = (
         "data", "minutes", "folder", "output", "trials", "model", "epochs", "image_size", "batch_size",
         "learning_rate", "train_size", "validation_size", "test_size", "metric", "sampling", "workers", "device",
-        "seed", "seeds", "data_dir", "skip_broken", "space", "on_top_of",
+        "seed", "seeds", "data_dir", "skip_broken", "space", "on_top_of", "address",
     )  # fmt: skip
     request = GuidedRequest(
+        engine=engine,
         **{name: getattr(options, name) for name in names},
         probe=not options.no_probe,
         confirm=not options.no_confirm,

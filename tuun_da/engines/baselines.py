@@ -17,7 +17,7 @@ from typing import Any
 from tuun_da.data_files import parse_object, read_text, write_text
 from tuun_da.engines.echo import ECHO_KEY
 from tuun_da.engines.local_trial import BASELINES, TrialPlan, run_planned
-from tuun_da.engines.worker_pool import Ended, WorkerPool
+from tuun_da.engines.task_pool import Ended, TaskPool
 from tuun_da.errors import ConfigError, ExperimentError, SearchSpaceError, TuunDaError
 from tuun_da.known_policies import KNOWN_POLICIES
 from tuun_da.operations import Operation, SubPolicy
@@ -34,7 +34,7 @@ Metric = Mapping[str, Any]
 
 
 def run_baselines(
-    pool: WorkerPool,
+    pool: TaskPool,
     plan: TrialPlan,
     kept: Path,
     *,

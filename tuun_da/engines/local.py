@@ -16,10 +16,10 @@ from typing import Any
 
 from tuun_da.engines.echo import final_metric, read_metric
 from tuun_da.engines.local_trial import SEARCHED, TrialPlan, check_same_plan, run_planned
-from tuun_da.engines.local_worker import Task
 from tuun_da.engines.study import BASELINE_KEY, Study
+from tuun_da.engines.task_pool import Ended, Task, TaskPool
 from tuun_da.engines.tuner_settings import TunerSettings
-from tuun_da.engines.worker_pool import Ended, WorkerPool
+from tuun_da.engines.worker_pool import WorkerPool
 from tuun_da.errors import ConfigError, ExperimentError
 from tuun_da.policy_format import TRIAL_ID_KEY
 from tuun_da.search.history import JournalContent, Trial, TrialState, read_journal
@@ -42,7 +42,7 @@ def run_search(
     *,
     journal: Path | None = None,
     n_workers: int = 0,
-    pool: WorkerPool | None = None,
+    pool: TaskPool | None = None,
     baselines: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     may_begin: MayBegin = lambda n_begun, content: True,
     on_begin: Callable[[JournalContent], None] = lambda content: None,
@@ -112,7 +112,7 @@ def _check_before(plan: TrialPlan, *, keep_images: bool) -> None:
         trial_splits.cache_clear()  # the workers have their own
 
 
-def _run_trials(study: Study, plan: TrialPlan, run: _Run, pool: WorkerPool | None) -> bool:
+def _run_trials(study: Study, plan: TrialPlan, run: _Run, pool: TaskPool | None) -> bool:
     """Whether it came to its end."""
     for trial_id in study.journal.content.running:
         study.hand_out_again(trial_id)
@@ -128,7 +128,7 @@ def _run_trials(study: Study, plan: TrialPlan, run: _Run, pool: WorkerPool | Non
     return True
 
 
-def _run_in_workers(run: _Run, plan: TrialPlan, pool: WorkerPool) -> None:
+def _run_in_workers(run: _Run, plan: TrialPlan, pool: TaskPool) -> None:
     if plan.threads is None:
         plan = replace(plan, threads=max(1, available_cores() // pool.n_workers))
 

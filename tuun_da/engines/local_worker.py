@@ -14,13 +14,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import Any, TypeAlias
+from typing import Any
 
-Task: TypeAlias = Callable[[], Any]
-"""What a worker does: a function, or a functools.partial of one, that its process finds by its name."""
+from tuun_da.engines.task_pool import Task
 
 PATIENCE_SECONDS = 5.0  # between asking a worker to end and killing it
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tuun_da.engines.local import available_cores
+from tuun_da.engines.task_pool import TaskPool
 from tuun_da.engines.time_plan import Speed
-from tuun_da.engines.worker_pool import WorkerPool
 from tuun_da.errors import TrainingError
 
 MOST_WORKERS = 8
@@ -59,7 +59,7 @@ def warm_up() -> float:
     return time.time()
 
 
-def collect_starts(pool: WorkerPool, begun: float) -> float:
+def collect_starts(pool: TaskPool, begun: float) -> float:
     """Seconds until the last worker was warm, which began at ``begun`` (time.time). Raises TrainingError."""
     ended = pool.ends()
     for one in ended:
@@ -69,7 +69,7 @@ def collect_starts(pool: WorkerPool, begun: float) -> float:
 
 
 def measure_speeds(
-    pool: WorkerPool,
+    pool: TaskPool,
     machine: Machine,
     networks: Sequence[str],
     sizes: Sequence[int],
@@ -118,7 +118,7 @@ def _expected_seconds(
     return steps * speed.step_seconds + STEPS_EACH * sum(BATCH_SIZES) * speed.image_seconds * factor
 
 
-def _measured(pool: WorkerPool, machine: Machine, network: str, size: int, channels: int, classes: int) -> Speed | str:
+def _measured(pool: TaskPool, machine: Machine, network: str, size: int, channels: int, classes: int) -> Speed | str:
     """The slowest worker's; a text where one cannot."""
     from tuun_da.training.timing import TimedTraining, time_training
 

@@ -1,23 +1,14 @@
-"""Worker processes that do one task after the other, for as long as the pool lives: their start takes seconds."""
+"""Worker processes (a pool as in task_pool.py) that live as long as the pool does: their start takes seconds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any
 
-from tuun_da.engines.local_worker import Task, Worker, cause_of_death
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A task that has ended: its ``key``, and its ``result``, or the ``error`` of a process that died over it."""
-
-    key: Any
-    result: Any = None
-    error: str | None = None
+from tuun_da.engines.local_worker import Worker, cause_of_death
+from tuun_da.engines.task_pool import Ended, NextTask, Task
 
 
 class WorkerPool:
@@ -28,7 +19,7 @@ class WorkerPool:
         self._idle: list[Worker] = []
         self._busy: dict[Worker, Any] = {}
 
-    def run(self, next_task: Callable[[], tuple[Any, Task] | None], on_end: Callable[[Ended], bool]) -> None:
+    def run(self, next_task: NextTask, on_end: Callable[[Ended], bool]) -> None:
         """Do the tasks that ``next_task`` gives, each with a key, until it gives None and all have ended.
 
         It is asked whenever a worker is free. ``on_end`` hears of each end, and says whether the worker may go on: an
@@ -54,7 +45,7 @@ class WorkerPool:
                 elif answered:
                     worker.end()
 
-    def run_all(self, tasks: dict[Any, Task], on_end: Callable[[Ended], bool] = lambda ended: True) -> None:
+    def run_all(self, tasks: Mapping[Any, Task], on_end: Callable[[Ended], bool] = lambda ended: True) -> None:
         """Do these ``tasks``, by their keys, in that order."""
         waiting = iter(tasks.items())
         self.run(lambda: next(waiting, None), on_end)

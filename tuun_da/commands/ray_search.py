@@ -1,0 +1,71 @@
+"""``tuun-da search --engine ray --config``: the experiment of an NNI configuration on a Ray cluster, without NNI."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from pathlib import Path
+
+from tuun_da.commands.best import write_recommended
+from tuun_da.commands.confirm import confirm_journal
+from tuun_da.commands.nni_search import with_defaults
+from tuun_da.commands.options import EXIT_INTERRUPTED, baselines_of, check_output
+from tuun_da.engines.experiment_files import confirmation_path
+from tuun_da.errors import ConfigError
+from tuun_da.search.history import JournalContent, Trial
+
+FOLDER = "tuun_da_search"
+
+
+def ray_search(options: argparse.Namespace) -> int:
+    """Run the trials on a Ray cluster, and write what is recommended; the exit code.
+
+    The journal lies in the experiment's folder; the same call again goes on where it stopped.
+    """
+    from tuun_da.engines.nni_config import read_config
+    from tuun_da.engines.progress_bar import ProgressBar
+
+    config = read_config(options.config)
+    for name in ("port", "listen_all"):
+        if getattr(options, name) not in (None, False):
+            raise ConfigError(f"--{name.replace('_', '-')} does not go with --engine ray")
+    folder = Path(options.folder or Path(FOLDER) / config.path.stem).expanduser().resolve()
+    options = with_defaults(options, output=str(folder / "best_policy.json"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--folder {folder} cannot be made: {error.strerror}") from None
+    check_output(options.output)
+    if options.confirm:
+        from tuun_da.engines.confirm import check_request
+
+        check_request(baselines_of(options), options.seeds, options.workers, options.candidates)
+        check_output(confirmation_path(options.output))
+    from tuun_da.api.python_search import show_progress
+    from tuun_da.engines.ray_search import run_config
+
+    journal = folder / "journal.jsonl"
+    n_trials = config.max_trials or 0
+    print(f"Journal: {journal}", flush=True)
+    with contextlib.closing(ProgressBar()) as bar:
+
+        def heard(trial: Trial, content: JournalContent) -> None:
+            show_progress(bar, content, n_trials)
+
+        content, interrupted = run_config(config, journal, address=options.address, on_trial=heard)
+    if interrupted:
+        print(f"\nInterrupted after {len(content.trials)} of {n_trials} trials, which are kept; the same call goes on.")
+        return EXIT_INTERRUPTED
+    exported = write_recommended(content, folder.name, options.output)
+    if options.confirm and exported:
+        overrides = {"model": options.model, "data_dir": options.data_dir}
+        confirm_journal(
+            content,
+            folder,
+            options,
+            {name: value for name, value in overrides.items() if value is not None},
+            output=confirmation_path(options.output),
+            policy_output=options.output,
+            experiment=folder.name,
+        )
+    return 0
