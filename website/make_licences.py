@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 REPOSITORY = Path(__file__).parents[1]
 LOCK, PAGE = REPOSITORY / "requirements.lock", REPOSITORY / "docs" / "licences.md"
 PERMISSIVE = re.compile(
-    r"\b(MIT|BSD|Apache|ISC|PSF|Python Software Foundation|Python-2\.0|CNRI|HPND|Zlib|0BSD|Unlicense|CC0|PIL|"
+    r"\b(MIT|BSD|Apache|ISC|PSF|Python Software Foundation|Python-2\.0|CNRI|HPND|Zlib|0BSD|PSFL|Unlicense|CC0|PIL|"
     r"matplotlib|public domain)\b",
     re.IGNORECASE,
 )
