@@ -42,6 +42,13 @@ class OperationType:
         value = self.low + (self.high - self.low) * magnitude
         return float(round(value)) if self.integer else value
 
+    def does_nothing_at(self, magnitude: float) -> bool:
+        """Whether images stay as they are: an offset of 0, 8 bits, a threshold above all values, a flip with chance 0.
+
+        That is where the value is the one at magnitude 0; randomCrop alone crops at every magnitude.
+        """
+        return self.has_magnitude and self.name != "randomCrop" and self.value(magnitude) == self.value(0.0)
+
 
 _PUBLISHED_ROWS = (
     OperationType("shearX", "geometric", 0.0, 0.3, "shear factor", signed=True),

@@ -17,8 +17,8 @@ PolicyKey: TypeAlias = tuple[tuple[tuple[str, float, float], ...], ...]
 def policy_key(sub_policies: tuple[SubPolicy, ...]) -> PolicyKey:
     """Equal for policies that do the same to the images.
 
-    The order of the sub-policies means nothing, nor does an operation that never happens, nor the magnitude of a type
-    that has none. The order within a sub-policy does.
+    The order of the sub-policies means nothing, nor does an operation that never happens or changes nothing, nor the
+    magnitude of a type that has none. The order within a sub-policy does.
     """
     return tuple(
         sorted(
@@ -30,6 +30,7 @@ def policy_key(sub_policies: tuple[SubPolicy, ...]) -> PolicyKey:
                 )
                 for operation in sub_policy.operations
                 if operation.probability > 0.0
+                and not OPERATION_TYPES[operation.type].does_nothing_at(round(operation.magnitude, DECIMALS))
             )
             for sub_policy in sub_policies
         )
