@@ -70,7 +70,11 @@ DOORS = {
     "stan": ("tuun_da/search/stan_worker.py",),
     "httpstan": ("tuun_da/search/stan_worker.py",),
     "nni": ("tuun_da/engines/nni_tuner.py", "tuun_da/engines/nni_experiment.py", "trials/train.py"),
-    "psutil": ("tuun_da/engines/nni_tuner.py", "tuun_da/engines/nni_experiment.py"),
+    "psutil": (
+        "tuun_da/engines/nni_tuner.py",
+        "tuun_da/engines/nni_experiment.py",
+        "tuun_da/engines/process_storm.py",
+    ),
     "matplotlib": ("tuun_da/report/",),
     "pandas": ("tuun_da/api/",),  # tables of trials; nni brings it
     "yaml": ("tuun_da/engines/nni_config.py",),

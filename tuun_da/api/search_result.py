@@ -203,7 +203,7 @@ class BestPolicies(SearchResult, Sequence[tuple["Policy", float]]):
 
 def row_of(trial: Trial) -> dict[str, Any]:
     """A trial as a row of a table."""
-    timed = trial.started is not None and trial.ended is not None
+    timed = trial.started is not None and trial.ended is not None and trial.ended >= trial.started
     return {
         "trial": trial.id,
         "state": trial.state.value,
