@@ -1,7 +1,8 @@
 # make search   searches an augmentation policy for handwritten digits with NNI (about 4 minutes on 2 cores)
 # make test     checks the project: ruff, mypy, pytest with the end-to-end tests
 # make docs     builds the documentation as a site, into site/; a warning is an error
-# They first install what they need into .venv, once. The end-to-end tests, whose processes need the machine, run first and
+# make test-all as `make test`, with 200 faults injected in place of 50, and hypothesis and fuzzing deeper (some 20 minutes)
+# All first install what they need into .venv, once. The end-to-end tests, whose processes need the machine, run first and
 # one after the other; then the others, two at a time.
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ UV := uv==0.13.9
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: search test docs
+.PHONY: search test test-all docs
 
 search: $(INSTALLED)
 	$(VENV)/bin/tuun-da search --config nni_configs/digits.yml --confirm
@@ -24,6 +25,10 @@ test: $(INSTALLED)
 
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
+test-all: test
+	TUUN_DA_FAULTS=200 $(VENV)/bin/python -m pytest tests/faults
+	TUUN_DA_DEEP=20 $(VENV)/bin/python -m pytest tests/safety
 
 # uv installs in seconds what takes pip minutes; where uv does not reach the package index (it does not read pip's
 # configuration), pip does it.

@@ -80,7 +80,11 @@ DOORS = {
     "optuna": ("tuun_da/engines/optuna_",),
     "ray": ("tuun_da/engines/ray_",),
     "nni": ("tuun_da/engines/nni_tuner.py", "tuun_da/engines/nni_experiment.py", "trials/train.py"),
-    "psutil": ("tuun_da/engines/nni_tuner.py", "tuun_da/engines/nni_experiment.py"),
+    "psutil": (
+        "tuun_da/engines/nni_tuner.py",
+        "tuun_da/engines/nni_experiment.py",
+        "tuun_da/engines/process_storm.py",
+    ),
     "matplotlib": ("tuun_da/report/",),
     "pandas": ("tuun_da/api/",),  # tables of trials; nni brings it
     "yaml": ("tuun_da/engines/yaml_file.py",),

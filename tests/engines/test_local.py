@@ -12,13 +12,16 @@ import pytest
 import torch
 
 from tuun_da.augment.policy import Policy
+from tuun_da.engines.echo import read_metric
 from tuun_da.engines.export import recommend
 from tuun_da.engines.local import FIRST_FAILURES, run_search
-from tuun_da.engines.local_trial import TrialPlan
+from tuun_da.engines.local_trial import TrialPlan, run_planned
 from tuun_da.engines.local_worker import cause_of_death
 from tuun_da.engines.tuner_settings import TunerSettings
 from tuun_da.errors import ConfigError, DataError, ExperimentError, JournalError
+from tuun_da.search import history
 from tuun_da.search.history import TrialState, read_journal
+from tuun_da.search.space import SearchSpace
 from tuun_da.space_file import policy_space
 from tuun_da.training.arrays import kept_as_npz
 from tuun_da.training.datasets import load_splits
@@ -220,6 +223,42 @@ def test_what_would_make_every_trial_fail_is_said_before_there_is_a_journal(chan
     with pytest.raises(error, match=message):
         run_search(changed, SPACE, SETTINGS, 5, journal=path)
     assert not path.exists()
+
+
+def test_a_clock_that_is_set_during_a_trial_does_not_change_how_long_it_took(monkeypatch):
+    real, offsets = time.time, iter([0.0])
+    monkeypatch.setattr(time, "time", lambda: real() + next(offsets, -86400.0))
+    begun = time.monotonic()
+    echo = read_metric(run_planned(plan(), 1, SearchSpace.from_nni(SPACE).sample(1, np.random.default_rng(0))[0]))
+    assert 0 < echo.ended - echo.started < time.monotonic() - begun
+
+
+def test_a_disk_that_refuses_records_ends_the_search_which_names_the_trials(tmp_path, monkeypatch):
+    path = tmp_path / "journal.jsonl"
+    written = []
+
+    def full(descriptor, line, path, length, write=history._write):
+        written.append(line)
+        if len(written) > 3:  # the header, and the first trial's two
+            raise JournalError(f"journal {path} cannot be written: No space left on device")
+        return write(descriptor, line, path, length)
+
+    monkeypatch.setattr(history, "_write", full)
+    with pytest.raises(
+        JournalError, match=r"No space left .* are not in it: 2 \(succ.*, 3 \(succ.*, 4 \(succ"
+    ) as caught:
+        run_search(plan(), SPACE, SETTINGS, 10, journal=path)
+    assert ", 5 (" not in str(caught.value)
+    assert [trial.id for trial in read_journal(path).trials] == [1]
+
+
+@pytest.mark.parametrize(
+    ("n_workers", "trial_seconds", "message"),
+    [(0, 60.0, "needs n_workers of at least 1"), (1, 0.0, "trial_seconds must be"), (1, True, "trial_seconds must be")],
+)
+def test_a_time_limit_that_cannot_be_kept_is_refused(n_workers, trial_seconds, message):
+    with pytest.raises(ConfigError, match=message):
+        run_search(plan(), SPACE, SETTINGS, 3, n_workers=n_workers, trial_seconds=trial_seconds)
 
 
 @pytest.mark.parametrize(("n_trials", "n_workers"), [(0, 0), (3, -1), (2.5, 0), (True, 0)])

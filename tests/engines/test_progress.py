@@ -33,6 +33,15 @@ def test_it_shows_finished_of_all_the_best_score_and_the_time_left():
     assert text == "  4/24 trials, 1 failed, best score 0.7500 (trial 2), 2:00 passed, about 10:00 left"
 
 
+def test_random_points_in_place_of_the_surrogates_are_counted():
+    journal = Journal.open(None, space={}, settings={}, versions={})
+    journal.record_asked(1, {})
+    assert "surrogate" not in ProgressLine(24, 2, io.StringIO()).text(progress(journal=journal.content))
+    journal.record_asked(2, {}, fallback="LinAlgError: singular")
+    text = ProgressLine(24, 2, io.StringIO()).text(progress(journal=journal.content))
+    assert "1 at random because the surrogate failed" in text
+
+
 def test_the_best_is_the_least_where_less_is_better():
     journal = journal_of(("succeeded", 0.25), ("succeeded", 0.75), mode="minimize")
     assert "best score 0.2500 (trial 1)" in ProgressLine(24, 2, io.StringIO()).text(progress(2, journal=journal))

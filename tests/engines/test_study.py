@@ -96,6 +96,46 @@ def test_ids_are_never_used_twice_even_if_the_disk_refused_them(study, tmp_path,
     assert study.ask()[0] == refused[-1] + 1 == 4
 
 
+def test_points_that_the_disk_refused_are_in_the_journal_when_it_takes_them_again(study, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise JournalError("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tuun_da.search.history._write", refuse)
+        refused = [study.ask() for _ in range(2)]
+        finish(study, *refused[0])
+        assert [trial.id for trial in study.unwritten] == [1]
+        with pytest.raises(JournalError, match="full"):
+            study.write_rest()
+        assert read_journal(tmp_path / "j").events == ()
+    study.write_rest()
+    assert study.unwritten == ()
+    content = read_journal(tmp_path / "j")
+    assert [(event.id, event.trial is None) for event in content.events] == [(1, True), (2, True), (1, False)]
+    assert content.running == dict(refused[1:])
+
+
+def test_a_header_that_was_cut_off_is_begun_anew_with_all_that_the_experiment_knows(tmp_path, knowing):
+    path = tmp_path / "j"
+    Study.open(path, PAIR, knowing, folders=[tmp_path]).journal.close()
+    raw, settings = path.read_bytes(), read_journal(path).settings
+    assert KNOWN in settings
+    for length in (0, 1, 100, len(raw) - 1):
+        path.write_bytes(raw[:length])
+        Study.open(path, PAIR, knowing, folders=[tmp_path]).journal.close()
+        assert read_journal(path).settings == settings
+
+
+def test_a_point_that_is_random_since_the_surrogate_failed_is_marked_in_the_journal(study, tmp_path, monkeypatch):
+    study.ask()
+    with monkeypatch.context() as patch:
+        patch.setattr("tuun_da.search.optimizer.Optimizer.ask", lambda *_: 1 / 0)
+        study.ask()
+    study.ask()
+    fallbacks = [event.fallback for event in read_journal(tmp_path / "j").events]
+    assert fallbacks == [None, "ZeroDivisionError: division by zero", None]
+
+
 def test_a_change_of_the_space_keeps_results_that_are_not_on_disk_yet(study, monkeypatch):
     trial_id, parameters = study.ask()
     with monkeypatch.context() as patch:

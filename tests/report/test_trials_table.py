@@ -9,8 +9,9 @@ import json
 import pytest
 from made_journals import HOSTILE, made_journal
 
-from tuun_da.report.trials_table import is_trials_file, trials_csv, trials_json, trials_table
-from tuun_da.search.history import read_journal
+from tuun_da.api.search_result import row_of
+from tuun_da.report.trials_table import is_trials_file, trial_rows, trials_csv, trials_json, trials_table
+from tuun_da.search.history import Journal, Trial, TrialState, read_journal
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,19 @@ def test_csv_reads_back_as_the_trials(content):
             assert row[f"parameters.{name}"] == str(value)
     assert rows[-1]["state"] == "running"
     assert rows[-1]["value"] == ""
+
+
+def test_a_clock_that_was_set_back_gives_no_negative_seconds():
+    times = ((100.0, 160.0), (200.0, 100.0))
+    trials = [
+        Trial(id=number, parameters={}, state=TrialState.SUCCEEDED, value=0.5, started=started, ended=ended)
+        for number, (started, ended) in enumerate(times, 1)
+    ]
+    journal = Journal.open(None, space={}, settings={}, versions={})
+    for trial in trials:
+        journal.record_finished(trial)
+    assert [row.seconds for row in trial_rows(journal.content)] == [60.0, None]
+    assert [row_of(trial)["seconds"] for trial in trials] == [60.0, None]
 
 
 def test_json_has_curves_and_details_too(content):

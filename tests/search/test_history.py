@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuun_da.errors import JournalError
-from tuun_da.search.history import Journal, Trial, TrialState, is_finite_number, read_journal
+from tuun_da.search.history import Journal, Trial, TrialState, has_begun, is_finite_number, read_journal
 
 SPACE = {"x": {"_type": "uniform", "_value": [0, 1]}}
 SETTINGS = {"seed": 3, "optimize_mode": "maximize"}
@@ -209,6 +209,51 @@ def test_a_damaged_line_is_named(tmp_path, line, problem):
     assert problem in str(caught.value)
     with pytest.raises(JournalError, match="line 3"):
         open_journal(path)
+
+
+def test_a_bit_that_turned_is_noticed_at_every_place_and_its_line_named(tmp_path):
+    path = tmp_path / "j"
+    with open_journal(path) as journal:
+        journal.record_asked(1, {"x": 0.125})
+        journal.record_finished(trial(1))
+    raw, whole = path.read_bytes(), read_journal(path)
+    in_crc_name = {raw.rindex(b'"crc"', 0, end) + n for end in line_ends(raw) for n in (1, 2, 3)}
+    for place in range(raw.index(b"\n"), len(raw)):
+        path.write_bytes(raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :])
+        number = raw[:place].count(b"\n") + 1
+        if place in in_crc_name:  # the line is then one without a crc
+            assert read_journal(path) == whole
+        else:
+            with pytest.raises(JournalError, match=f"line {number} "):
+                read_journal(path)
+
+
+def line_ends(raw):
+    return [place for place, byte in enumerate(raw) if byte == 10]
+
+
+def test_lines_without_a_crc_are_read_and_an_edit_says_what_to_do(tmp_path):
+    path = tmp_path / "j"
+    path.write_text(HEADER + "\n" + json.dumps(trial(1).to_record()) + "\n")
+    assert read_journal(path).trials == (trial(1),)
+    with open_journal(path) as journal:
+        journal.record_finished(trial(2))
+    assert read_journal(path).trials == (trial(1), trial(2))
+    path.write_text(path.read_text().replace('"value": 0.5', '"value": 0.7'))
+    with pytest.raises(JournalError, match=r"line 3 is not what was written.* take the crc out"):
+        read_journal(path)
+
+
+def test_a_journal_has_begun_when_its_first_line_is_whole(tmp_path):
+    path = tmp_path / "j"
+    assert not has_begun(path)
+    open_journal(path).close()
+    raw = path.read_bytes()
+    assert has_begun(path)
+    path.write_bytes(raw[:-1])
+    assert not has_begun(path)
+    with pytest.raises(JournalError, match="Is a directory"):
+        has_begun(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from tuun_da.search.history import JournalContent, Trial
 from tuun_da.search.policy_space import find_policy as layout_of_policy
 from tuun_da.search.space import SearchSpace
 from tuun_da.space_file import policy_space, read_space
+from tuun_da.training.checks import checked_number
 from tuun_da.training.data_spec import data_spec
 from tuun_da.training.options import DATA_NAMES, TRAIN_NAMES, TRIAL_NAMES
 from tuun_da.training.schedule import TrainConfig
@@ -43,6 +44,7 @@ def find_policy(
     on_top_of_etp: bool = False,
     initial: Sequence[str] | None = None,
     n_workers: int = 0,
+    trial_minutes: float | None = None,
     journal: str | os.PathLike[str] | None = AUTO,
     seed: int = 0,
     progress: bool = True,
@@ -66,6 +68,7 @@ def find_policy(
                        None: no augmentation, then crop + flip, where the space can express them.
     ``n_workers``      0: in this process, where the same seed gives the same trials; n: in n worker processes, of
                        which a GPU or a core each can take one.
+    ``trial_minutes``  with workers: a trial that takes longer is ended, and counts as failed; None: no limit.
     ``journal``        where every finished trial is kept: "auto" is a file in ./tuun_da_search that belongs to these
                        data and settings, so that the same call again goes on where it stopped; None: in memory.
     ``seed``           of the suggestions and of every training.
@@ -93,6 +96,7 @@ def find_policy(
         policy="etp+search" if on_top_of_etp else "search",
         **given["plan"],
     )
+    trial_seconds = None if trial_minutes is None else 60 * checked_number("trial_minutes", trial_minutes, "(0, inf)")
     place = Place(journal)
     data_config = DataConfig(data=_data(data, place), **given["data"])
     return search_in_python(
@@ -103,6 +107,7 @@ def find_policy(
         n_trials,
         place=place,
         n_workers=n_workers,
+        trial_seconds=trial_seconds,
         progress=progress,
         on_trial=on_trial,
     )

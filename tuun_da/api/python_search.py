@@ -81,6 +81,7 @@ def search_in_python(
     *,
     place: Place,
     n_workers: int,
+    trial_seconds: float | None = None,
     progress: bool,
     on_trial: Callable[[Trial, JournalContent], None],
 ) -> Result:
@@ -111,6 +112,7 @@ def search_in_python(
             n_trials,
             journal=journal,
             n_workers=n_workers,
+            trial_seconds=trial_seconds,
             on_begin=begun,
             on_trial=heard,
         )

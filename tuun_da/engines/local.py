@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,13 +21,18 @@ from tuun_da.engines.study import BASELINE_KEY, Study
 from tuun_da.engines.task_pool import Ended, Task, TaskPool
 from tuun_da.engines.tuner_settings import TunerSettings
 from tuun_da.engines.worker_pool import WorkerPool
-from tuun_da.errors import ConfigError, ExperimentError
+from tuun_da.errors import ConfigError, ExperimentError, JournalError
 from tuun_da.policy_format import TRIAL_ID_KEY
 from tuun_da.search.history import JournalContent, Trial, TrialState, read_journal
-from tuun_da.training.checks import checked_integer
+from tuun_da.training.checks import checked_integer, checked_number
+
+_logger = logging.getLogger(__name__)
 
 FIRST_FAILURES = 3
 """If so many trials fail before any succeeds, the settings are wrong, and more trials would not help."""
+
+MOST_UNWRITTEN = 3
+"""If the disk has refused the records of so many finished trials, the search ends: a crash would lose them."""
 
 OnTrial = Callable[[Trial, JournalContent], None]
 """Hears of each trial that ended, and what the journal then holds."""
@@ -43,6 +49,7 @@ def run_search(
     journal: Path | None = None,
     n_workers: int = 0,
     pool: TaskPool | None = None,
+    trial_seconds: float | None = None,
     baselines: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     may_begin: MayBegin = lambda n_begun, content: True,
     on_begin: Callable[[JournalContent], None] = lambda content: None,
@@ -53,19 +60,28 @@ def run_search(
 
     ``n_workers`` 0 runs the trials in this process, one after the other, and repeats exactly with the same seeds; from
     1 on they run in so many processes, each with its share of the cores. A worker that dies costs its trial, which
-    counts as failed. With a ``pool`` they run in its processes, which go on living. Ctrl-C, or a KeyboardInterrupt from
-    ``on_trial``, ends all at once. With the same ``journal`` the search goes on where it stopped, and runs what was
-    running again; None keeps it in memory. ``on_begin`` hears what the journal holds before the first trial.
+    counts as failed; so does one that has had its trial for more than ``trial_seconds`` (a new worker's start included;
+    None: no limit), and it is ended. With a ``pool`` they run in its processes, which go on living. Ctrl-C, or a
+    KeyboardInterrupt from ``on_trial``, ends all at once. With the same ``journal`` the search goes on where it
+    stopped, and runs what was running again; None keeps it in memory. ``on_begin`` hears what the journal holds before
+    the first trial.
 
     ``baselines``, final metrics (echo.py) by name, are trials that ran before; they come first in the journal and count
     among the ``n_trials``. ``may_begin`` is asked before each further trial, with the number of those that have begun
     and what the journal holds; the first False ends the search as soon as the others have ended.
 
     Raises what Study.open raises, DataError for images that cannot be used, ConfigError for a model or a device that is
-    not there and for trials that ran with other settings, ExperimentError where the first trials all fail.
+    not there and for trials that ran with other settings, ExperimentError where the first trials all fail, JournalError
+    where the journal cannot be written any more, with the trials that are not in it.
     """
     checked_integer("n_trials", n_trials, low=1)
     checked_integer("n_workers", n_workers, low=0)
+    if trial_seconds is not None:
+        checked_number("trial_seconds", trial_seconds, "(0, inf)")
+        if n_workers == 0 or pool is not None:
+            raise ConfigError(
+                "a time limit for a trial needs n_workers of at least 1: nobody could end a training in this process"
+            )
     if plan.policy not in SEARCHED:
         raise ConfigError(f"policy of a search must be one of {', '.join(SEARCHED)}; got {plan.policy!r}")
     in_process = n_workers == 0 and pool is None
@@ -85,8 +101,10 @@ def run_search(
                 check_same_plan(plan, found, trial.parameters, str(journal))
         on_begin(study.journal.content)
         run = _Run(study, n_trials, may_begin, on_trial)
-        with contextlib.nullcontext(pool) if in_process or pool is not None else WorkerPool(n_workers) as chosen:
+        own = None if in_process or pool is not None else WorkerPool(n_workers, task_seconds=trial_seconds)
+        with contextlib.nullcontext(pool) if own is None else own as chosen:
             interrupted = not _run_trials(study, plan, run, chosen)
+        _write_rest(study)
         content = study.journal.content
     finally:
         study.journal.close()
@@ -110,6 +128,17 @@ def _check_before(plan: TrialPlan, *, keep_images: bool) -> None:
     trial_splits(plan.data)
     if not keep_images:
         trial_splits.cache_clear()  # the workers have their own
+
+
+def _write_rest(study: Study) -> None:
+    """Raise JournalError where finished trials are still not on disk, and say which: they go with this process."""
+    try:
+        study.write_rest()
+    except JournalError as error:
+        lost = ", ".join(f"{trial.id} ({trial.state.value}, score {trial.value})" for trial in study.unwritten)
+        if lost:
+            raise JournalError(f"{error}; these finished trials are not in it: {lost}") from None
+        _logger.warning("%s; all finished trials are in it", error)
 
 
 def _run_trials(study: Study, plan: TrialPlan, run: _Run, pool: TaskPool | None) -> bool:
@@ -178,6 +207,8 @@ class _Run:
         self._study.note_end()
         content = self._study.journal.content
         trial = next((trial for trial in reversed(content.trials) if trial.id == echo.id), None)
+        if len(self._study.unwritten) >= MOST_UNWRITTEN:
+            _write_rest(self._study)
         if trial is None:  # the disk refused it; the study says so, and tries again
             return echo.state is TrialState.SUCCEEDED
         self._on_trial(trial, content)

@@ -77,6 +77,7 @@ def run_planned(plan: TrialPlan, trial_id: int, parameters: Mapping[str, Any]) -
     What goes wrong makes it a failed trial, which says why; only a KeyboardInterrupt is let through.
     """
     settings = plan.settings()
+    begun = time.monotonic()  # so that a clock that is set meanwhile does not change how long the trial took
     about: dict[str, Any] = {"started": time.time(), "seed": plan.train.seed, "settings": settings}
     progress = TrialProgress()
     error: str | None = None
@@ -114,7 +115,7 @@ def run_planned(plan: TrialPlan, trial_id: int, parameters: Mapping[str, Any]) -
         progress.score if error is None else None,
         curve=progress.curve,
         state="succeeded" if error is None else "failed",
-        ended=time.time(),
+        ended=about["started"] + time.monotonic() - begun,
         error=error,
         **about,
     )

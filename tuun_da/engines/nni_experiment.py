@@ -25,6 +25,7 @@ import psutil
 from tuun_da.engines.loopback import loopback_node_options
 from tuun_da.engines.nni_config import NniConfig
 from tuun_da.engines.nni_tuner import ERROR_NAME, JOURNAL_NAME
+from tuun_da.engines.process_storm import StormWatch
 from tuun_da.engines.remote_machines import RemoteMachines
 from tuun_da.engines.study import NO_RESULT
 from tuun_da.errors import ConfigError, ExperimentError, JournalError
@@ -32,6 +33,7 @@ from tuun_da.search.history import JournalContent, TrialState, read_journal
 
 FINISHED = ("SUCCEEDED", "FAILED", "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED")
 STALLED_SECONDS = 180.0
+WAITING_SECONDS = 900.0  # for a trial that NNI has but does not start: a remote machine is being prepared, or no GPU
 GIVE_UP_AFTER_FAILURES = 5
 STOP_SECONDS = 60.0
 START_ATTEMPTS = 3
@@ -59,6 +61,7 @@ class NniExperiment:
         self._began = time.monotonic()
         self._manager = psutil.Process(experiment._proc.pid)
         self._tuner: psutil.Process | None = None
+        self._storm = StormWatch(self._manager, config.concurrency)
         self._descendants: set[psutil.Process] = set()  # tuner and trials, which outlive a killed manager
         self._machines = RemoteMachines.of_config(config.content, self.folder)
         self._n_replaced = 0  # trials that broke off with a machine, and are not of those asked for
@@ -82,6 +85,14 @@ class NniExperiment:
 
     def wait(self, on_progress: Callable[[Progress], None], *, poll_seconds: float = 1.0) -> Progress:
         """Wait for the end. Raises ExperimentError for any other end than all trials done, with the reason."""
+        try:
+            return self._wait(on_progress, poll_seconds)
+        except ExperimentError:
+            if self._storm.diagnosis is not None:  # the manager's death is then only what followed
+                raise ExperimentError(self._storm.diagnosis) from None
+            raise
+
+    def _wait(self, on_progress: Callable[[Progress], None], poll_seconds: float) -> Progress:
         seen: list[str] = []
         changed = time.monotonic()
         while True:
@@ -114,6 +125,9 @@ class NniExperiment:
                 raise ExperimentError(f"the tuner's process died.\n{self._tuner_log()}")
             if n_unfinished == 0 and idle_seconds > STALLED_SECONDS:
                 raise ExperimentError(f"NNI has started no trial for {idle_seconds:.0f} s.\n{self._tuner_log()}")
+            if states.count("WAITING") == n_unfinished > 0 and idle_seconds > WAITING_SECONDS:
+                waited = f"{n_unfinished} trials have waited {idle_seconds:.0f} s for NNI to start them"
+                raise ExperimentError(f"{waited}.\n{self._manager_log()}")
             if progress.n_finished >= GIVE_UP_AFTER_FAILURES and all(state is TrialState.FAILED for state in ended):
                 reason = self._trial_errors(jobs)
                 raise ExperimentError(f"none of the {progress.n_finished} trials so far came to a score.\n{reason}")
@@ -122,6 +136,7 @@ class NniExperiment:
     def stop(self) -> None:
         """Stop trials and manager, by force where they do not end by themselves."""
         self._look_at_processes()
+        self._storm.stop()
         # NNI waits for its manager without a limit, so it is asked on a thread that need not come back.
         if _is_alive(self._manager):
             asking = threading.Thread(target=self._experiment.stop, daemon=True)
@@ -185,6 +200,13 @@ class NniExperiment:
         if journal is None or not any(trial.state is TrialState.SUCCEEDED for trial in journal.trials):
             raise ExperimentError(
                 f"none of the {progress.n_finished} trials came to a score.\n{self._trial_errors(jobs)}"
+            )
+        n_noted = len(journal.trials) + len(journal.running)
+        n_succeeded = sum(job.status == "SUCCEEDED" for job in jobs)
+        if n_succeeded > n_noted:
+            raise ExperimentError(
+                f"{n_succeeded} trials ended well, and the journal has {n_noted} trials; the disk may have refused the "
+                f"others.\n{self._tuner_log()}"
             )
 
     def _trial_errors(self, jobs: list[Any]) -> str:

@@ -43,6 +43,9 @@ class ProgressLine:
         parts = [f"{progress.n_finished:>3}/{self._max_trials or '?'} trials"]
         if progress.n_failed:
             parts.append(f"{progress.n_failed} failed")
+        n_fallbacks = sum(event.fallback is not None for event in progress.journal.events) if progress.journal else 0
+        if n_fallbacks:
+            parts.append(f"{n_fallbacks} at random because the surrogate failed")
         parts.append(f"best score {best.value:.4f} (trial {best.id})" if best is not None else "no score yet")
         parts.append(f"{_clock(progress.seconds)} passed")
         left = self.seconds_left(progress)

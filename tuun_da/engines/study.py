@@ -23,7 +23,7 @@ from tuun_da.engines.known import KNOWN, check_known, read_known
 from tuun_da.engines.replay import optimizer_from_journal, tell_trial
 from tuun_da.engines.tuner_settings import TunerSettings
 from tuun_da.errors import JournalError, SearchSpaceError
-from tuun_da.search.history import Journal, Trial, TrialState
+from tuun_da.search.history import Event, Journal, Trial, TrialState, has_begun
 from tuun_da.search.policy_space import find_policy
 from tuun_da.search.space import SearchSpace
 from tuun_da.search.surrogate import prepare_surrogate
@@ -44,6 +44,7 @@ class Study:
         self._optimizer = optimizer_from_journal(journal.content, space)
         self._restored = set(journal.content.running)  # running when the experiment was interrupted
         self._again: list[int] = []  # stopped by a shutdown: to be handed out once more
+        self._unwritten_asked: list[Event] = []  # handed out, but the disk refused the record
         self._unwritten: list[Trial] = []  # ended, but the disk refused the record
         # Counted as failed, since no result came.
         self._written_off = {trial.id for trial in journal.content.trials if trial.error == NO_RESULT}
@@ -73,8 +74,7 @@ class Study:
         find_policy(space)
         wanted = settings.to_dict()
         drawn = {**wanted, "seed": secrets.randbits(32)} if settings.seed is None else wanted
-        begins = path is None or not path.exists() or path.stat().st_size == 0
-        if begins:
+        if path is None or not has_begun(path):
             known = read_known(settings.probe, settings.initial, settings.warm_start, folders=folders)
             check_known(known, space)  # before anything is written
             drawn = {**drawn, KNOWN: known} if known else drawn
@@ -126,19 +126,37 @@ class Study:
                 return trial_id, dict(running[trial_id])
         trial_id = self._new_id()
         self._handed_out[trial_id] = self._n_asked
+        fallback = None
         try:
             parameters = dict(self._optimizer.ask(trial_id))
-        except Exception:
+        except Exception as error:
             _logger.exception("no suggestion for trial %d, which gets a random point", trial_id)
+            fallback = f"{type(error).__name__}: {error}"
             generator = np.random.default_rng([self._journal.content.settings["seed"], trial_id])
             [parameters] = self._space.sample(1, generator)
             self._optimizer.restore_running(trial_id, parameters)
             self._optimizer.restore(asked=self._optimizer.asked + 1)  # it counts, as it does in the journal
+        self._unwritten_asked.append(Event(trial_id, parameters, None, time.time(), fallback))
         try:
-            self._journal.record_asked(trial_id, parameters)
-        except JournalError:
-            _logger.exception("trial %d is handed out all the same", trial_id)
+            self.write_rest()
+        except JournalError as error:
+            _logger.error("trial %d is handed out all the same: %s", trial_id, error)
         return trial_id, parameters
+
+    @property
+    def unwritten(self) -> tuple[Trial, ...]:
+        """Trials that ended and whose record the disk has refused so far."""
+        return tuple(self._unwritten)
+
+    def write_rest(self) -> None:
+        """Write what the disk refused before, in order. Raises JournalError where it still does."""
+        while self._unwritten_asked:
+            event = self._unwritten_asked[0]
+            self._journal.record_asked(event.id, event.parameters, asked_at=event.time, fallback=event.fallback)
+            self._unwritten_asked.pop(0)
+        while self._unwritten:
+            self._journal.record_finished(self._unwritten[0])
+            self._unwritten.pop(0)
 
     def finish(self, echo: Echo) -> None:
         """A trial said how it ended; without an id it is a result from elsewhere."""
@@ -205,9 +223,8 @@ class Study:
     def is_own(self, echo: Echo) -> bool:
         """Whether the echo is that of a trial of this study: another experiment counts its trials from 1, too."""
         content = self._journal.content
-        known = [e.parameters for e in content.events if e.id == echo.id] + [
-            trial.parameters for trial in self._unwritten if trial.id == echo.id
-        ]
+        known = [e.parameters for e in (*content.events, *self._unwritten_asked) if e.id == echo.id]
+        known += [trial.parameters for trial in self._unwritten if trial.id == echo.id]
         return any(dict(parameters) == dict(echo.parameters) for parameters in known)
 
     def has_ended(self, trial_id: int) -> bool:
@@ -251,11 +268,9 @@ class Study:
         """On disk first; what the disk refuses is kept, and tried again before every later record."""
         self._unwritten.append(trial)
         try:
-            while self._unwritten:
-                self._journal.record_finished(self._unwritten[0])
-                self._unwritten.pop(0)
-        except JournalError:
-            _logger.exception("%d finished trials are not on disk yet", len(self._unwritten))
+            self.write_rest()
+        except JournalError as error:
+            _logger.error("%d finished trials are not on disk yet: %s", len(self._unwritten), error)
         if not tell_trial(self._optimizer, trial, maximize=self._journal.content.maximize):
             _logger.info("trial %d has no score to learn from: %s %s", trial.id, trial.state.value, trial.error or "")
 

@@ -10,12 +10,18 @@ from typing import Any
 from tuun_da.engines.local_worker import Worker, cause_of_death
 from tuun_da.engines.task_pool import Ended, NextTask, Task
 
+LOOK_SECONDS = 1.0  # between two looks at workers that say nothing
+
 
 class WorkerPool:
-    """Up to ``n_workers`` processes, started when they are first needed. ``close`` ends them, whatever they do."""
+    """Up to ``n_workers`` processes, started when they are first needed. ``close`` ends them, whatever they do.
 
-    def __init__(self, n_workers: int) -> None:
+    A process that has had its task for more than ``task_seconds`` (its start included; None: no limit) is ended.
+    """
+
+    def __init__(self, n_workers: int, *, task_seconds: float | None = None) -> None:
         self.n_workers = n_workers
+        self._task_seconds = task_seconds
         self._idle: list[Worker] = []
         self._busy: dict[Worker, Any] = {}
 
@@ -33,11 +39,22 @@ class WorkerPool:
                 worker.begin(task)
             if not self._busy:
                 return
-            ready = wait([worker.connection for worker in self._busy])
-            for worker in [worker for worker in self._busy if worker.connection in ready]:
+            wait([worker.connection for worker in self._busy], LOOK_SECONDS)
+            for worker in list(self._busy):
                 key = self._busy[worker]
+                is_dead = worker.is_dead  # before its last words are looked for
                 answered, result = worker.result()
-                ended = Ended(key, result) if answered else Ended(key, error=cause_of_death(worker.end()))
+                is_dead |= worker.has_hung_up
+                is_late = self._task_seconds is not None and worker.seconds > self._task_seconds
+                if not (answered or is_dead or is_late):
+                    continue
+                if answered:
+                    ended = Ended(key, result)
+                elif is_dead:
+                    ended = Ended(key, error=cause_of_death(worker.end()))
+                else:
+                    worker.end()
+                    ended = Ended(key, error=f"the trial was ended after its time limit of {self._task_seconds:g} s")
                 may_go_on = on_end(ended)
                 del self._busy[worker]  # only now: what on_end raises must leave it to be closed
                 if answered and may_go_on:

@@ -36,10 +36,11 @@ class TrialRow:
 
     @property
     def seconds(self) -> float | None:
-        """How long it ran, if it said so."""
+        """How long it ran, if it said so; None, too, where the clock was set back meanwhile."""
         if self.trial is None or self.trial.started is None or self.trial.ended is None:
             return None
-        return round(self.trial.ended - self.trial.started, 3)
+        seconds = round(self.trial.ended - self.trial.started, 3)
+        return seconds if seconds >= 0 else None
 
     def fields(self) -> dict[str, Any]:
         """Its ``COLUMNS``; None for what is not known."""

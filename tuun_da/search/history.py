@@ -9,7 +9,11 @@ can cut off no more than the last line, and such a stump is dropped when the fil
     {"kind": "finished", "id": 1, "parameters": {... as run ...}, "value": 0.93, "state": "succeeded", "curve": [...]}
     {"kind": "space", "space": {...}}    from here on, where the search space was changed while the experiment ran
 
-The value is in the user's own direction: the settings say whether more or less of it is better.
+The value is in the user's own direction: the settings say whether more or less of it is better. An asked record has
+"fallback" where the surrogate failed, with the reason: its point is a random one.
+
+Every line ends with ``"crc": "..."``, the CRC-32 of the line without that entry, so that a digit that changed on the
+disk is noticed. Lines without it (of older versions, or written by hand) are read unchecked.
 """
 
 from __future__ import annotations
@@ -21,7 +25,9 @@ import fcntl
 import json
 import math
 import os
+import re
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field, replace
 from pathlib import Path
@@ -40,6 +46,7 @@ LATEST = 1e11  # seconds since 1970, the year 5138
 LARGEST_ID = 2**53  # NNI's manager, a Node.js program, tells whole numbers apart up to it
 OPTIMIZE_MODES = ("maximize", "minimize")
 _HEADER_BEGIN = b'{"kind": "header"'
+_CRC = re.compile(rb', "crc": "([0-9a-f]{8})"\}\Z')
 
 
 class TrialState(enum.Enum):
@@ -142,12 +149,16 @@ class Trial:
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened, in the order of the file: a point was asked (``trial`` is None) or a trial ended."""
+    """One thing that happened, in the order of the file: a point was asked (``trial`` is None) or a trial ended.
+
+    ``fallback`` is why the point is a random one, where the surrogate failed.
+    """
 
     id: int
     parameters: Mapping[str, Any]
     trial: Trial | None
     time: float | None = None
+    fallback: str | None = None
 
 
 @dataclass(frozen=True)
@@ -191,11 +202,19 @@ class JournalContent:
 def read_journal(path: str | os.PathLike[str]) -> JournalContent:
     """The content of the journal at ``path``, which may be open elsewhere. Raises JournalError."""
     raw = read_bytes(path, "journal", JournalError, limit=MAX_BYTES)
-    if raw and not _complete_length(raw):
+    length = _complete_length(raw, path)
+    if raw and not length:
         if not raw.startswith(_HEADER_BEGIN[: len(raw)]):
             raise JournalError(f"{path} is not a journal of tuun_da")
         raise JournalError(f"journal {path} is empty: no line of it is whole yet")
-    return _parse(raw[: _complete_length(raw)], path)
+    return _parse(raw[:length], path)
+
+
+def has_begun(path: Path) -> bool:
+    """Whether there is a journal at ``path``, and not just the stump of its first line. Raises JournalError."""
+    if not path.exists():
+        return False
+    return b"\n" in read_bytes(path, "journal", JournalError, limit=MAX_BYTES)
 
 
 class Journal:
@@ -241,7 +260,7 @@ class Journal:
         try:
             _lock(descriptor, path, patience_seconds)
             raw = read_bytes(path, "journal", JournalError, limit=MAX_BYTES)
-            length = _complete_length(raw)
+            length = _complete_length(raw, path)
             if length == 0:
                 if not raw.startswith(_HEADER_BEGIN[: len(raw)]):
                     raise JournalError(f"{path} is not a journal of tuun_da")
@@ -262,12 +281,19 @@ class Journal:
         """All that is known so far."""
         return self._content
 
-    def record_asked(self, trial_id: int, parameters: Mapping[str, Any]) -> None:
-        """Note that ``parameters`` were handed out."""
-        now = time.time()
-        record = {"kind": "asked", "id": trial_id, "parameters": dict(parameters), "time": now}
-        self._write_record(record)
-        self._note(Event(trial_id, dict(parameters), None, now))
+    def record_asked(
+        self,
+        trial_id: int,
+        parameters: Mapping[str, Any],
+        *,
+        asked_at: float | None = None,
+        fallback: str | None = None,
+    ) -> None:
+        """Note that ``parameters`` were handed out, ``asked_at`` (None: now); ``fallback`` as ``Event`` has it."""
+        event = Event(trial_id, dict(parameters), None, time.time() if asked_at is None else asked_at, fallback)
+        record = {"kind": "asked", "id": trial_id, "parameters": dict(parameters), "time": event.time}
+        self._write_record(record if fallback is None else {**record, "fallback": fallback})
+        self._note(event)
 
     def record_finished(self, trial: Trial) -> None:
         """Note that a trial ended; when this returns, it is on disk."""
@@ -318,8 +344,9 @@ def is_finite_number(value: object) -> bool:
 def _line(record: Mapping[str, Any]) -> bytes:
     """The line of ``record``. Raises JournalError for what could not be read again."""
     try:
-        line = json.dumps(record, allow_nan=False).encode() + b"\n"
-        parse_json(line)
+        text = json.dumps(record, allow_nan=False).encode()
+        parse_json(text)
+        line = text[:-1] + f', "crc": "{zlib.crc32(text):08x}"}}\n'.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise JournalError(f"a journal record must hold JSON values without NaN or infinity: {error}") from None
     if len(line) > MAX_LINE_BYTES:
@@ -367,9 +394,16 @@ def _lock(descriptor: int, path: Path, patience_seconds: float) -> None:
             time.sleep(0.1)
 
 
-def _complete_length(raw: bytes) -> int:
-    """Bytes up to the end of the last whole line."""
-    return raw.rfind(b"\n") + 1
+def _complete_length(raw: bytes, path: object) -> int:
+    """Bytes up to the end of the last whole line.
+
+    Raises JournalError where what follows is no stump, but a whole record whose end of line was damaged.
+    """
+    length = raw.rfind(b"\n") + 1
+    if _CRC.search(raw[length:-1]):
+        number = raw.count(b"\n") + 1
+        raise JournalError(f"journal {path}, line {number} has lost its line break; the file is damaged")
+    return length
 
 
 def _normalised(space: Mapping[str, Any]) -> Any:
@@ -427,7 +461,9 @@ def _event(record: Mapping[str, Any]) -> Event:
         if isinstance(trial_id, bool) or not isinstance(trial_id, int) or not isinstance(parameters, dict):
             raise JournalError("an asked record needs a whole number as id and an object as parameters")
         _check_id("id of an asked record", trial_id)
-        return Event(trial_id, parameters, None, _time(record.get("time")))
+        fallback = record.get("fallback")
+        shown_fallback = None if fallback is None else str(fallback)
+        return Event(trial_id, parameters, None, _time(record.get("time")), shown_fallback)
     raise JournalError(f"kind must be asked, finished or space, got {shown(record.get('kind'))}")
 
 
@@ -453,6 +489,7 @@ def _time(value: object) -> float | None:
 def _parse_line(line: bytes, number: int, path: object) -> dict[str, Any]:
     if len(line) > MAX_LINE_BYTES:
         raise JournalError(f"journal {path}, line {number} is longer than {MAX_LINE_BYTES} bytes")
+    crc = _CRC.search(line)
     try:
         record = parse_json(line.decode())
     except ValueError as error:
@@ -461,4 +498,9 @@ def _parse_line(line: bytes, number: int, path: object) -> dict[str, Any]:
         ) from None
     if not isinstance(record, dict):
         raise JournalError(f"journal {path}, line {number} must be a JSON object, got {type(record).__name__}")
+    if "crc" in record and (crc is None or zlib.crc32(line[: crc.start()] + b"}") != int(crc[1], 16)):
+        raise JournalError(
+            f"journal {path}, line {number} is not what was written, by its crc; the file is damaged "
+            "(after an edit by hand, take the crc out)"
+        )
     return record

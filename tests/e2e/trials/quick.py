@@ -32,6 +32,11 @@ if number in behaviour.get("fail", []):
     nni.report_final_result(final_metric(parameters, None, state="failed", error="loss became nan in epoch 1"))
     sys.exit(1)
 
+if number in behaviour.get("exit_silently", []):
+    sys.exit(0)
+if number in behaviour.get("hang", []):
+    time.sleep(3600)
+
 score = score_of(parameters)
 epochs = behaviour.get("epochs", 3)
 done = 0
@@ -49,9 +54,14 @@ except KeyboardInterrupt:
         final_metric(parameters, 100.0, state="stopped", stopped_at_epoch=done, planned_epochs=epochs)
     )
     sys.exit(0)
+for word in ("nan", "inf"):
+    if number in behaviour.get(word, []):
+        print("loss", word)
+        score = float(word)
 if behaviour.get("no_echo"):
     nni.report_final_result(score)
 else:
     nni.report_final_result(final_metric(parameters, score, curve=[score]))
 if number in behaviour.get("report_twice", []):
+    time.sleep(1.0)  # NNI may deliver two reports of the same moment in the other order
     nni.report_final_result(final_metric(parameters, score + 1, curve=[score]))
