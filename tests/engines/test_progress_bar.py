@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
+import os
+import pty
+import struct
+import termios
 
 import pytest
 
 from tuun_da.engines import progress_bar
-from tuun_da.engines.progress_bar import ProgressBar
+from tuun_da.engines.progress_bar import LINE_LETTERS, ProgressBar
 
 
 class Terminal(io.StringIO):
@@ -89,3 +94,20 @@ def test_elsewhere_a_few_lines_come_the_first_and_the_last_among_them(total):
     assert lines[-1] == f"Measuring: {total} of {total} settings"
     assert len(lines) == min(total, 5) + 1
     assert "\r" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80, 200])
+def test_a_line_fits_the_terminal_so_that_it_can_be_written_over(columns):
+    reading, writing = pty.openpty()
+    fcntl.ioctl(writing, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with open(writing, "w") as stream:
+        bar = ProgressBar(stream)
+        for done in range(3):
+            bar.show("Looking at files", 20_000 + done, 60_000, "files")
+        bar.close()
+        shown = os.read(reading, 4096).decode()
+    os.close(reading)
+    first, *lines = shown.removesuffix("\r\n").split("\r")  # the terminal makes \n of \r\n
+    assert (first, len(lines)) == ("", 3)
+    assert {len(line) for line in lines} == {min(columns - 1, LINE_LETTERS)}
+    assert all(line.startswith("Looking at files"[: columns - 1]) for line in lines)

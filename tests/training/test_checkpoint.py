@@ -87,8 +87,12 @@ def test_a_finished_training_gives_its_result_again(tmp_path):
 def test_the_file_of_another_training_is_refused(tmp_path, settings):
     path = tmp_path / "state.pt"
     interrupted(path, striped_splits(), after=1)
-    with pytest.raises(ConfigError, match=r"state\.pt is of another training: its config is"):
+    [(name, value)] = settings.items()
+    own = getattr(config(), name)
+    words = f"its config is {{'{name}': {own}}}, this training's is {{'{name}': {value}}}; remove the file"
+    with pytest.raises(ConfigError, match=r"state\.pt is of another training: ") as caught:
         train(config(**settings), striped_splits(), noisy, CPU, checkpoint=path)
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(

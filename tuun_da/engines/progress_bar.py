@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TextIO
 
 WIDTH = 24  # of the bar, in characters
+LINE_LETTERS = 90
 LINES = 5  # where there is no terminal: one at the start, and one for each fifth
 
 
@@ -35,13 +37,24 @@ class ProgressBar:
         if self._rewrites:
             filled = WIDTH * done // total
             bar = f"[{'#' * filled}{'.' * (WIDTH - filled)}]"
-            print(f"\r{f'{stage} {bar} {text}':<90}", end="", file=self._stream, flush=True)
+            line, room = f"{stage} {bar} {text}", self._room()
+            if len(line) > room:
+                line = f"{stage}: {text}"[:room]
+            print(f"\r{line:<{room}}", end="", file=self._stream, flush=True)
             self._line_open = True
             if done == total:
                 self.close()
         elif done * LINES // total + 1 > self._n_lines:
             print(f"{stage}: {text}", file=self._stream, flush=True)
             self._n_lines = done * LINES // total + 1
+
+    def _room(self) -> int:
+        """Letters that a line may have: one that the terminal breaks could not be written over."""
+        try:
+            columns = os.get_terminal_size(self._stream.fileno()).columns
+        except (OSError, ValueError):  # a notebook
+            columns = 0
+        return min(columns - 1, LINE_LETTERS) if columns > 1 else LINE_LETTERS
 
     def close(self) -> None:
         """End the line, so that what follows starts on one of its own."""
