@@ -490,6 +490,15 @@ def test_export_says_that_a_per_batch_policy_is_applied_per_image(run, here):
     assert (here / "augmentation.py").is_file()
 
 
+@pytest.mark.parametrize(("policy", "told"), [("etp+search", True), ("search", False)])
+def test_export_says_what_a_policy_was_searched_on_top_of(run, here, policy, told):
+    sub_policies = (SubPolicy((Operation("rotate", 1.0, 0.5),)),)
+    PolicyRecord(sub_policies, searched={"settings": {"policy": policy}}).save(here / "on_top.json")
+    code, output, _ = run("export", "on_top.json", "--to", "torchvision")
+    assert code == 0
+    assert ("on top of crop + flip" in output) == told
+
+
 def test_export_replaces_its_own_files_only(run, here):
     PolicyRecord((ROTATE,)).save(here / "p.json")
     assert run("export", "p.json", "--to", "torchvision")[0] == 0

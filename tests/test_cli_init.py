@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import numpy as np
@@ -138,6 +139,24 @@ def test_images_that_cannot_be_used_are_told_and_nothing_is_written(run, tmp_pat
     assert errors.startswith("tuun-da init: ")
     assert words in errors
     assert not (tmp_path / "new").exists()
+
+
+def test_class_folders_without_an_image_are_told(run, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+    code, _, errors = run("init", "--data", "images")
+    assert code == EXIT_MISTAKE
+    assert "a holds no image" in errors
+
+
+@pytest.mark.parametrize(
+    "name", ["bell\x07", "next\x85line", "line\u2028epochs: 3", "two\nlines", os.fsdecode(b"\xff")]
+)
+def test_whatever_a_class_is_called_the_file_can_be_read(run, tmp_path, name):
+    write(tmp_path / "images", {name: 2, "b": 9})
+    assert run("init", "--data", "images")[0] == 0
+    assert "b has 9 images and" in flat(tmp_path / "search.yml")
+    assert yaml.safe_load((tmp_path / "search.yml").read_text()) == {"data": f"folder:{tmp_path / 'images'}"}
 
 
 def test_a_folder_that_cannot_be_made_is_told(run, tmp_path):

@@ -186,6 +186,44 @@ def test_an_output_that_is_somebody_elses_file(run, tmp_path, command, output):
     check(run, tmp_path, (command, *WRITERS[command], "-o", output), words)
 
 
+@pytest.mark.parametrize("command", sorted({*WRITERS} - {"show", "train"}))  # those look at the ending first
+def test_an_output_that_is_no_name(run, tmp_path, command):
+    words = "--output must be a file in a folder that can be written, got ''"
+    check(run, tmp_path, (command, *WRITERS[command], "-o", ""), words)
+
+
+@pytest.mark.parametrize("command", ["best", "trials", "export", "space", "probe", "train"])
+def test_an_output_that_is_a_link_in_a_circle(run, tmp_path, command):
+    (tmp_path / "circle").symlink_to("circle")
+    code, output, errors = run(command, *WRITERS[command], "-o", "circle")
+    assert (code, output) == (EXIT_MISTAKE, "")
+    assert errors.startswith(f"tuun-da {command}: --output must be a file")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("check", "--data", "PATH"),
+        ("probe", "--data", "PATH"),
+        ("train", "--policy", "none", "--data", "PATH"),
+        ("show", "good.json", "--images", "PATH"),
+        ("init", "new", "--data", "PATH"),
+    ],
+    ids=lambda command: command[0],
+)
+@pytest.mark.parametrize("path", ["~nobody-of-this-name/images", "folder:~nobody-of-this-name", "x" * 300])
+def test_images_at_a_path_that_can_be_none(run, tmp_path, command, path):
+    check(run, tmp_path, [path if word == "PATH" else word for word in command], "must be a path, got ")
+
+
+@pytest.mark.parametrize("command", ["check", "init"])
+def test_images_behind_a_link_in_a_circle(run, tmp_path, command):
+    (tmp_path / "circle").symlink_to("circle")
+    code, _, errors = run(command, "--data", "folder:circle")
+    assert code == EXIT_MISTAKE
+    assert errors.startswith(f"tuun-da {command}: data ")
+
+
 def test_a_picture_that_is_somebody_elses_file(run, tmp_path):
     from PIL import Image
 
@@ -276,6 +314,8 @@ def test_an_unknown_option_is_told_by_the_command_itself(run, command):
         (("zzz",), "tuun-da: error: unknown command 'zzz'; there are "),
         ((), "the following arguments are required: COMMAND"),
         (("--verbos",), "tuun-da: error: "),
+        (("--debug", "best", "a"), "tuun-da: error: --debug stands before the command"),
+        (("--data", "images", "check"), "tuun-da: error: --data stands before the command"),
         (("best", "a", "b"), "tuun-da best: error: unexpected argument 'b'"),
         (("space", "--sub-policy", "3"), "unknown option --sub-policy; did you mean --sub-policies?"),
         (("probe", "--epoch=3"), "unknown option --epoch; did you mean --epochs?"),

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -140,6 +141,42 @@ def test_a_pipe_whose_reader_has_gone_ends_it_quietly(tmp_path, arguments, code)
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (code, "")
+
+
+@pytest.mark.parametrize(
+    ("closed", "arguments", "code"),
+    [
+        (">&-", "space", 0),
+        (">&-", "trials j", 0),
+        ("2>&-", "space", 0),
+        ("2>&-", "trials nothing", EXIT_MISTAKE),
+        ("<&- >&- 2>&-", "check --data digits", 0),
+    ],
+)
+def test_a_closed_output_is_as_good_as_none(tmp_path, closed, arguments, code):
+    write_journal(tmp_path / "j", 1)
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m tuun_da {arguments} {closed}"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN])
+def test_a_closed_terminal_ends_it_but_not_under_nohup(tmp_path, monkeypatch, before):
+    monkeypatch.chdir(tmp_path)
+    kept = signal.signal(signal.SIGHUP, before)
+    try:
+        assert main(["space"]) == 0
+        assert (signal.getsignal(signal.SIGHUP) is signal.SIG_IGN) == (before is signal.SIG_IGN)
+    finally:
+        signal.signal(signal.SIGHUP, kept)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

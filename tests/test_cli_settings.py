@@ -111,6 +111,16 @@ def test_of_options_that_exclude_each_other_the_command_line_wins(read):
     assert "three" not in found.given
 
 
+def test_train_sizes_exclude_each_other_wherever_they_stand(tmp_path):
+    file = tmp_path / "f.yml"
+    file.write_text("data: digits\ntrain-size: 100\n")
+    options = read_options(_parser, ["check", "--config", str(file), "--train-per-class", "3"])
+    assert (options.train_size, options.train_per_class) == (None, 3)
+    file.write_text("data: digits\ntrain-size: 100\ntrain_per_class: 3\n")
+    with pytest.raises(ConfigError, match="train_per_class: cannot be given together with train-size"):
+        read_options(_parser, ["check", "--config", str(file)])
+
+
 def test_what_is_required_may_stand_in_the_file_and_must_stand_somewhere(read, capsys):
     assert read({"text": "a"}, "--one", "b").text == "a"
     assert read({"one": "b"}, "-t", "a").one == "b"

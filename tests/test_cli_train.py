@@ -124,6 +124,22 @@ def test_fresh_begins_anew(run, tmp_path):
     assert run(*SMALL, "--policy", "none", "--fresh")[0] == 0
 
 
+def test_fresh_removes_nothing_where_it_cannot_begin(run, tmp_path):
+    for name in ("model.pt", "model.pt.checkpoint"):
+        (tmp_path / name).write_text("mine")
+    assert run(*SMALL, "--policy", "none", "--fresh")[0] == EXIT_MISTAKE
+    assert (tmp_path / "model.pt.checkpoint").read_text() == "mine"
+
+
+def test_of_sizes_that_exclude_each_other_the_option_wins_over_the_search(run):
+    PolicyRecord(ROTATE, searched=searched()).save("p.json")
+    code, output, _ = run("train", "--policy", "p.json", "--threads", "1", "--train-size", "60")
+    assert code == 0
+    assert "60 train, 50 validation" in output
+    data = json.loads(Path("model.json").read_text())["settings"]["data"]
+    assert (data["train_size"], data["train_per_class"]) == (60, None)
+
+
 def test_a_policy_file_brings_images_and_training_and_options_win(run):
     PolicyRecord(ROTATE, searched=searched()).save("p.json")
     assert run("train", "--policy", "p.json", "--threads", "1", "--learning-rate", "0.04")[0] == 0

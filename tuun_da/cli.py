@@ -52,13 +52,15 @@ A mistake is told in a line; --debug shows where in the program it was found."""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code: 0 done, 1 it failed, 2 a mistake, 130 Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    _open_what_is_closed()
     _show_what_the_terminal_can()
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(PrintableFormatter())  # warnings quote names of files
     name, debug = "tuun-da", "--debug" in arguments
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal, too, ends what was started
-            signal.signal(number, _interrupt)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # but not under nohup
+                signal.signal(number, _interrupt)
     try:
         name = f"tuun-da {next((a for a in arguments if not a.startswith('-')), '')}".rstrip()
         options = read_options(_parser, arguments)
@@ -94,6 +96,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
+
+
+def _open_what_is_closed() -> None:
+    """Where the shell closed an output (``>&-``), Python has None in its place; what is written there goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))  # until the program ends
 
 
 def _show_what_the_terminal_can() -> None:

@@ -141,6 +141,12 @@ class PolicyRecord:
         if not isinstance(self.searched, Mapping):
             raise PolicyError(f"searched must be a mapping, got {shown(self.searched)}")
 
+    @property
+    def on_top_of_etp(self) -> bool:
+        """Whether the trials that found it did crop + flip first, as far as ``searched`` tells."""
+        settings = self.searched.get("settings")
+        return isinstance(settings, Mapping) and settings.get("policy") == "etp+search"
+
     def to_json(self) -> str:
         """The content of a policy file."""
         content = {

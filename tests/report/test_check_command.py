@@ -157,6 +157,17 @@ def test_of_very_many_classes_the_table_shows_the_largest_and_the_smallest(here)
     assert min(hidden) >= sorted(numbers.values())[19]
 
 
+def test_of_a_large_set_of_copies_the_text_names_some(run, here):
+    write_images(here / "data", {"cat": 30, "dog": 30})
+    for number in range(300):
+        for name in ("cat", "dog"):
+            Image.new("RGB", (16, 16)).save(here / "data" / name / f"blank {number:03}.png")
+    _, output, _ = run("--data", "data")
+    assert "1 set of identical images with different labels:\n  cat/blank 000.png = cat/blank 001.png = " in output
+    assert "cat/blank 006.png = 592 more (--format json has all) = dog/blank 299.png\n" in output
+    assert max(map(len, output.splitlines())) < 300
+
+
 def test_names_of_files_cannot_write_to_the_terminal(run, here):
     write_images(here / "odd", {ODD: 20, "b": 20})
     (here / "odd" / "b" / "x\n\x1b]0;title\x07.png").write_bytes(b"")

@@ -102,8 +102,12 @@ def test_with_seconds_between_two_states_only_the_last_epoch_is_sure_to_be_kept(
 def test_the_file_of_another_training_is_refused(tmp_path, settings):
     path = tmp_path / "state.pt"
     interrupted(path, striped_splits(), after=1)
-    with pytest.raises(ConfigError, match=r"state\.pt is of another training: its config is"):
+    [(name, value)] = settings.items()
+    own = getattr(config(), name)
+    words = f"its config is {{'{name}': {own}}}, this training's is {{'{name}': {value}}}; remove the file"
+    with pytest.raises(ConfigError, match=r"state\.pt is of another training: ") as caught:
         train(config(**settings), striped_splits(), noisy, CPU, checkpoint=path)
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(

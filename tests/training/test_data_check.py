@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 from tuun_da.errors import ConfigError, DataError
 from tuun_da.training.data_check import check_data, facts_of_look
 from tuun_da.training.data_facts import Severity
+from tuun_da.training.data_findings import about_sizes, figures
 from tuun_da.training.data_look import look_at
 from tuun_da.training.data_samples import samples_of
 from tuun_da.training.datasets import load_splits
@@ -266,6 +268,18 @@ def test_imbalance_is_a_warning_from_three_times_on(tmp_path, rng, large, severi
         assert "--sampling balanced" in found[0].advice
 
 
+def test_numbers_are_written_out(tmp_path, rng):
+    labels = (np.arange(2003) >= 2000).astype(int)
+    np.savez(tmp_path / "x.npz", images=rng.integers(0, 256, (2003, 8, 8), dtype=np.uint8), labels=labels)
+    facts = check_data(DataConfig(data=f"npz:{tmp_path / 'x.npz'}", validation_size=1))
+    assert "has 667 times as many" in finding(facts, "imbalance").message
+    assert "on 1 image, each of which is 100 points; at 80% its standard error is 40 points" in (
+        finding(facts, "validation").message
+    )
+    for number, n, text in ((1999.0, 3, "2,000"), (12345.0, 3, "12,300"), (9.1e-5, 2, "0.000091"), (0.5556, 2, "0.56")):
+        assert figures(number, n) == text
+
+
 def test_the_standard_error_of_a_score_is_that_of_draws(tmp_path, rng):
     np.savez(tmp_path / "x.npz", images=rng.integers(0, 256, (300, 8, 8), dtype=np.uint8), labels=np.arange(300) % 2)
     data = f"npz:{tmp_path / 'x.npz'}"
@@ -285,6 +299,7 @@ def test_the_standard_error_of_a_score_is_that_of_draws(tmp_path, rng):
 def test_a_validation_split_of_its_own_cannot_be_drawn_anew(tmp_path, rng):
     write_splits(tmp_path, rng, train=20, val=6, test=6)
     assert "--resplit" not in finding(check(tmp_path), "validation").advice
+    assert "a larger --validation-size" in finding(check(tmp_path, validation_size=4), "validation").advice
 
 
 def test_classes_with_few_images_are_named_the_smallest_first(tmp_path, rng):
@@ -334,6 +349,15 @@ def test_what_is_cut_off_enlarged_and_reduced_is_told(tmp_path, rng):
     assert "--image-size 128" in finding(facts, "large images").advice
     assert {"not square", "small images"}.isdisjoint(names(facts))
     assert "large images" not in names(check(tmp_path / "large", image_size=128))
+
+
+def test_a_size_is_advised_only_if_it_can_be_asked_for(tmp_path, rng):
+    write_classes(tmp_path / "dots", rng, per_class=8, size=(1, 1))
+    random_image(rng, size=(80, 80)).save(tmp_path / "dots" / "cat" / "large.png")
+    assert "--image-size" not in finding(check(tmp_path / "dots"), "small images").advice
+    facts = replace(check(tmp_path / "dots"), image_shape=(3, 4096, 4096))
+    large = replace(facts, sizes=replace(facts.sizes, shorter_side=9000))
+    assert [one.advice for one in about_sizes(large) if one.name == "large images"] == [""]
 
 
 def test_kinds_of_pixels_are_counted(tmp_path, rng):

@@ -42,6 +42,14 @@ def test_classes_take_turns_and_only_training_images_are_shown(tmp_path, rng, in
     assert torch.equal(read_shown_images(f"folder:{tmp_path}", 4), shown)
 
 
+def test_an_npz_file_needs_no_prefix_and_a_folder_may_be_called_so(tmp_path, rng):
+    images = rng.integers(0, 256, (6, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", images=images, labels=np.arange(6) % 2)
+    assert torch.equal(read_shown_images(str(tmp_path / "a.npz"), 4), torch.from_numpy(images[:4, None]))
+    write_classes(tmp_path / "b.npz", rng, classes=("cat",), per_class=2)
+    assert len(read_shown_images(str(tmp_path / "b.npz"), 2)) == 2
+
+
 def test_a_flat_folder_of_images_will_do(tmp_path, rng):
     for number in (2, 1, 3):
         random_image(rng).save(tmp_path / f"{number}.png")

@@ -41,5 +41,7 @@ def export(options: argparse.Namespace) -> int:
     write_atomically(output, policy_code(record, options.to))
     if record.per == "batch":
         print("This policy draws one sub-policy for each mini-batch; the file draws one for each image.")
+    if record.on_top_of_etp:
+        print("It was searched on top of crop + flip, which the file leaves to you: do these first, then the policy.")
     print(f"Written to {output}")
     return 0

@@ -106,7 +106,13 @@ def _loads(load: Callable[[Path], object], path: Path) -> bool:
 
 def check_output(output: str, option: str = "--output") -> None:
     """A search of hours must not fail at its last step."""
-    path = Path(output).resolve()
+    try:
+        path = Path(output).resolve()
+        circular = path.is_symlink()
+    except RuntimeError:  # so before Python 3.13
+        circular = True
+    if circular:
+        raise ConfigError(f"{option} must be a file, got {output!r}, a link that leads in a circle")
     usable = not path.exists() or path.is_file()
     if not usable or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise ConfigError(f"{option} must be a file in a folder that can be written, got {output!r}")

@@ -28,6 +28,9 @@ def read_options(make_parser: MakeParser, arguments: Sequence[str]) -> argparse.
     line ends the program as argparse does it.
     """
     parser, commands = make_parser()
+    first = arguments[0] if arguments else ""
+    if first.startswith("-") and first not in options_of(parser) and set(arguments) & set(commands):
+        parser.error(f"{first} stands before the command; options come after it, as in tuun-da check --debug")
     word = next((argument for argument in arguments if not argument.startswith("-")), None)
     if word is None or word not in commands:
         if word is not None:

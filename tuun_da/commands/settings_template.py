@@ -14,6 +14,7 @@ from typing import Any
 from tuun_da.commands.settings_file import settable
 from tuun_da.engines.yaml_file import yaml_scalar
 from tuun_da.errors import ConfigError
+from tuun_da.training.data_facts import printable
 
 WIDTH = 100
 LEFT_OUT = ("debug",)
@@ -88,4 +89,5 @@ def _default(action: argparse.Action) -> str:
 
 
 def _prose(text: str) -> str:
+    text = printable(text.replace("\n", " "))  # names of folders may hold what ends a line of YAML, or is refused in it
     return textwrap.fill(text, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False) or "#"

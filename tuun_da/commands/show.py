@@ -23,7 +23,10 @@ def add_parser(commands: Subparsers) -> None:
     )
     parser.add_argument("policy", metavar="POLICY", help="a policy file")
     parser.add_argument(
-        "--images", required=True, metavar="PATH", help="a folder of images, an image file, or a data set, as digits"
+        "--images",
+        required=True,
+        metavar="PATH",
+        help="a folder of images, an image file, an .npz file, or a data set, as digits",
     )
     parser.add_argument("--data-dir", metavar="FOLDER", help="where downloaded data sets are kept")
     parser.add_argument("-o", "--output", default="sheet.png", metavar="FILE", help=".png file (default: %(default)s)")

@@ -101,14 +101,14 @@ def train(options: argparse.Namespace) -> int:
     check_device(options.device)
     _check_outputs(options.output)
     output = Path(options.output).resolve()
-    if options.fresh:
-        checkpoint_path(output).unlink(missing_ok=True)
 
     # Only now what takes seconds to import.
     from tuun_da.training.device import set_threads
     from tuun_da.training.network_file import is_network_file
 
     check_replaceable(options.output, is_network_file)
+    if options.fresh:
+        checkpoint_path(output).unlink(missing_ok=True)
     set_threads(options.threads)
     epochs = _Epochs(train_config, augmentation, output)
     try:

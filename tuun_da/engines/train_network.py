@@ -55,9 +55,7 @@ def augmentation_named(name: str, on_top_of: str | None, baselines: Collection[s
         raise ConfigError(f"policy must be one of {', '.join(baselines)}, or a policy file; there is no file {name!r}")
     record = PolicyRecord.load(name)
     if on_top_of is None:
-        settings = record.searched.get("settings")
-        searched_so = isinstance(settings, Mapping) and settings.get("policy") == "etp+search"
-        on_top_of = "etp" if searched_so else "none"
+        on_top_of = "etp" if record.on_top_of_etp else "none"
     return Augmentation("etp+search" if on_top_of == "etp" else "search", record)
 
 
@@ -70,6 +68,10 @@ def searched_settings_of(
     """
     if not record.searched.get("settings"):
         raise ConfigError(f"data is missing: policy file {source} does not say on which images its trials trained")
+    overrides = dict(overrides)
+    for one, other in (("train_size", "train_per_class"), ("train_per_class", "train_size")):
+        if overrides.get(one) is not None:  # of two that exclude each other, the search's goes
+            overrides.setdefault(other, None)
     train_config, data_config, _ = settings_of(record, overrides)
     return train_config, data_config
 

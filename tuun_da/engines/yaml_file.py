@@ -77,6 +77,8 @@ def _size(node: yaml.Node, source: str, known: dict[int, int], above: set[int]) 
         raise ConfigError(f"{source}, line {node.start_mark.line + 1}: an alias stands inside of what it stands for")
     above.add(id(node))
     total = 1
+    if isinstance(node, yaml.ScalarNode):
+        _refuse_surprise(node, source)
     if isinstance(node, yaml.MappingNode):
         lines: dict[tuple[str, str], int] = {}
         for key, value in node.value:
@@ -112,6 +114,19 @@ def _check_values(value: Any, source: str, seen: set[int], depth: int) -> None:
         raise ConfigError(f"{source}: is nested too deeply: {MAX_DEPTH} levels are allowed")
     for entry in [*value.keys(), *value.values()] if isinstance(value, dict) else value:
         _check_values(entry, source, seen, depth + 1)
+
+
+def _refuse_surprise(node: yaml.ScalarNode, source: str) -> None:
+    """Raise ConfigError for a number of base 8 or 60, which YAML 1.1 has: 0100 would be 64, and 1:30 be 90."""
+    digits = node.value.lstrip("+-").replace("_", "")
+    if node.style is not None or not node.tag.endswith((":int", ":float")):
+        return
+    is_octal = digits.isdigit() and digits[0] == "0" and int(digits, 8) != int(digits)
+    if is_octal or ":" in digits:
+        raise ConfigError(
+            f"{source}, line {node.start_mark.line + 1}: YAML takes {node.value} for a number of base "
+            f"{8 if is_octal else 60}; write it without zeros in front and colons, or in quotes if it is text"
+        )
 
 
 def _one_line(error: Exception) -> str:

@@ -16,6 +16,7 @@ NAME_WIDTH = 30
 CLASSES_SHOWN = 50
 LARGEST_SHOWN, SMALLEST_SHOWN = 20, 20  # of more classes
 COPIES_SHOWN = 10
+NAMES_SHOWN = 8  # of the images of one set: a blank one may be there a thousand times
 
 
 def data_json(facts: DataFacts) -> str:
@@ -95,7 +96,11 @@ def copies_lines(what: str, many: Sequence[Copies]) -> list[str]:
     if not many:
         return []
     lines = [f"{counted(len(many), 'set')} of {what}:"]
-    lines += [f"  {' = '.join(copies.images)}" for copies in many[:COPIES_SHOWN]]
+    for copies in many[:COPIES_SHOWN]:
+        names = list(copies.images)
+        if len(names) > NAMES_SHOWN:  # the last one may be of another class or split than the first ones
+            names[NAMES_SHOWN - 1 : -1] = [f"{len(names) - NAMES_SHOWN:,} more (--format json has all)"]
+        lines.append(f"  {' = '.join(names)}")
     if len(many) > COPIES_SHOWN:
         lines.append(f"  ... and {len(many) - COPIES_SHOWN:,} more; --format json has all")
     return lines

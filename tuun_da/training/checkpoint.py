@@ -70,9 +70,13 @@ class Checkpoint:
             raise ConfigError(f"checkpoint {self._path} cannot be read: {error}") from error
         if about != self._about:
             wrong = next((name for name in self._about if about.get(name) != self._about[name]), "format")
+            its, ours = about.get(wrong), self._about.get(wrong)
+            if isinstance(its, dict) and isinstance(ours, dict):  # of many settings those that differ
+                names = [name for name in {**ours, **its} if its.get(name) != ours.get(name)]
+                its, ours = ({name: one.get(name) for name in names} for one in (its, ours))
             raise ConfigError(
-                f"checkpoint {self._path} is of another training: its {wrong} is {about.get(wrong)!r}, this training's "
-                f"is {self._about.get(wrong)!r}; remove the file, or name another one"
+                f"checkpoint {self._path} is of another training: its {wrong} is {its!r}, this training's is {ours!r}; "
+                "remove the file, as tuun-da train --fresh does, or name another one"
             )
         try:
             self._model.load_state_dict(state["model"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tuun_da.training.data_facts import Copies, DataFacts, Finding, Severity, counted
 from tuun_da.training.image_headers import GREY_KINDS
-from tuun_da.training.settings import DataConfig
+from tuun_da.training.settings import MAX_IMAGE_SIZE, MIN_IMAGE_SIZE, DataConfig
 
 IMBALANCED = 3.0
 """From so many times the smallest class in the largest on, accuracy says more about this one than about the rest."""
@@ -32,7 +32,7 @@ def findings_of(facts: DataFacts, config: DataConfig) -> tuple[Finding, ...]:
         *about_files(facts, config),
         *about_copies(facts),
         *about_classes(facts),
-        *about_planned(facts),
+        *about_planned(facts, config),
         *about_sizes(facts),
         *about_kinds(facts),
     ]
@@ -95,7 +95,7 @@ def about_classes(facts: DataFacts) -> Iterator[Finding]:
         yield Finding(
             Severity.WARNING if much else Severity.NOTE,
             "imbalance",
-            f"the largest class, {largest}, has {ratio:.3g} times as many images as the smallest, {smallest} "
+            f"the largest class, {largest}, has {figures(ratio, 3)} times as many images as the smallest, {smallest} "
             f"({there[largest]:,} and {there[smallest]:,}); to say {largest} always would be {share:.1%} accuracy",
             "--metric balanced_accuracy counts every class alike, and --sampling balanced shows them equally often"
             if much
@@ -113,22 +113,22 @@ def about_classes(facts: DataFacts) -> Iterator[Finding]:
         )
 
 
-def about_planned(facts: DataFacts) -> Iterator[Finding]:
+def about_planned(facts: DataFacts, config: DataConfig) -> Iterator[Finding]:
     """Of the validation images, which decide between policies."""
     if facts.planned is None:
         return
     number = sum(facts.planned["validation"])
-    more = "add images to the validation split"  # it is always the same, so that nothing can be drawn anew
-    if "validation" not in facts.counts:
+    more = "add images to the validation split"  # whole, it is always the same: nothing can be drawn anew
+    if "validation" not in facts.counts or config.validation_size is not None:
         more = "--repeats 3 --resplit scores on other images each time; or a larger --validation-size"
     error = math.sqrt(ASSUMED_SCORE * (1.0 - ASSUMED_SCORE) / number)
+    one, spread = figures(100 / number, 2), figures(100 * error, 2)
     tiny = error > TINY_VALIDATION
     yield Finding(
         Severity.WARNING if tiny else Severity.NOTE,
         "validation",
-        f"a score is measured on {counted(number, 'image')}, each of which is {100 / number:.2g} points; at "
-        f"{ASSUMED_SCORE:.0%} its standard error is {100 * error:.2g} points, and policies that differ by less are "
-        "hard to tell apart",
+        f"a score is measured on {counted(number, 'image')}, each of which is {one} points; at {ASSUMED_SCORE:.0%} its "
+        f"standard error is {spread} points, and policies that differ by less are hard to tell apart",
         more if tiny else "",
     )
     counts = dict(zip(facts.class_names, facts.planned["validation"], strict=True))
@@ -160,7 +160,7 @@ def about_sizes(facts: DataFacts) -> Iterator[Finding]:
             "small images",
             f"{counted(sizes.smaller, 'image is', 'images are')} smaller than {side}x{side} and enlarged to that",
             f"--image-size {sizes.shorter_side} is the median of their shorter sides"
-            if sizes.shorter_side < side
+            if MIN_IMAGE_SIZE <= sizes.shorter_side < side
             else "",
         )
     if sizes.shorter_side >= SHRUNK * side:
@@ -168,7 +168,9 @@ def about_sizes(facts: DataFacts) -> Iterator[Finding]:
             Severity.NOTE,
             "large images",
             f"images are reduced to {side}x{side} pixels; the median of their shorter sides is {sizes.shorter_side}",
-            f"if small things tell the classes, --image-size {2 * side} shows more, at four times the cost",
+            f"if small things tell the classes, --image-size {2 * side} shows more, at four times the cost"
+            if 2 * side <= MAX_IMAGE_SIZE
+            else "",
         )
 
 
@@ -189,6 +191,11 @@ def about_kinds(facts: DataFacts) -> Iterator[Finding]:
 def example(many: list[Copies]) -> str:
     """The first and the last image of the first set: they lie in different splits or classes, if any of it do."""
     return f"{many[0].images[0]} is {many[0].images[-1]}" + (", and so on" if len(many) > 1 else "")
+
+
+def figures(number: float, n: int) -> str:
+    """``number`` with ``n`` figures that count, and never as a power of ten: 0.56, 13, 2,000."""
+    return f"{float(f'{number:.{n}g}'):,.6f}".rstrip("0").rstrip(".")
 
 
 def listed(counts: dict[str, int]) -> str:

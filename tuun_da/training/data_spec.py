@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from tuun_da.errors import ConfigError
+from tuun_da.training.checks import checked_path
 from tuun_da.training.settings import NAMED_DATA_SETS, PATH_KINDS, check_spec
 
 
@@ -29,12 +29,15 @@ def data_spec(data: object) -> str:
             return text
         kind = kind_of_path(path)
     check_spec(f"{kind}:{path}")
-    return f"{kind}:{Path(path).expanduser().resolve()}"
+    try:
+        return f"{kind}:{checked_path('data', path).resolve()}"
+    except RuntimeError:  # before Python 3.13, of links in a circle
+        raise ConfigError(f"data must be a path, got {path!r}, a link that leads in a circle") from None
 
 
 def kind_of_path(path: str) -> str:
     """Whether a folder or an npz file lies at ``path``. Raises ConfigError where neither does."""
-    place = Path(path).expanduser()
+    place = checked_path("data", path)
     if place.is_dir():
         return "folder"
     if path.endswith(".npz"):

@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from tuun_da.errors import DataError
-from tuun_da.training.folder import Walker, find_split_folders, refuse_detection
+from tuun_da.training.folder import listed_folder
 from tuun_da.training.image_files import FORMATS
 
 FILES_OPENED = 200
@@ -77,15 +77,11 @@ class FolderLook:
 
 def look_at_folder(root: Path) -> FolderLook:
     """What the data folder ``root`` holds, laid out as ``load_folder`` wants it. Raises DataError."""
-    if not root.is_dir():
-        raise DataError(f"data folder {root} {'is not a folder' if root.exists() else 'does not exist'}")
-    walker = Walker(root)
-    top = walker.folders(root)
-    refuse_detection(root, top)
-    folders = find_split_folders(root, top, walker) or {"train": root}
-    listings = {split: walker.listing(folder) for split, folder in folders.items()}
-    counts = {split: dict(Counter(listings[split].class_of)) for split in SPLITS if split in listings}
-    paths = [path for listing in listings.values() for path in listing.paths]
+    found = listed_folder(root)
+    if not found.listings["train"].paths:
+        raise DataError(next(found.problems()))
+    counts = {split: dict(Counter(found.listings[split].class_of)) for split in SPLITS if split in found.listings}
+    paths = found.paths
     step = max(-(-len(paths) // FILES_OPENED), 1)
     sizes = (_size_of(path) for path in paths[::step])
     return FolderLook(counts, tuple(size for size in sizes if size is not None))

@@ -57,13 +57,14 @@ def add_data_options(parser: argparse.ArgumentParser, *, required: bool = False)
         help=f"side to which images are resized, at least {MIN_IMAGE_SIZE} (default: as they are, if all are square, "
         f"of one size and at most {DEFAULT_IMAGE_SIZE}; else {DEFAULT_IMAGE_SIZE})",
     )
-    data.add_argument(
+    size = data.add_mutually_exclusive_group()
+    size.add_argument(
         "--train-size",
         type=int,
         metavar="IMAGES",
         help="training images in all, the classes in proportion (default: all that are left)",
     )
-    data.add_argument(
+    size.add_argument(
         "--train-per-class",
         type=int,
         metavar="IMAGES",

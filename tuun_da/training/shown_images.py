@@ -25,13 +25,15 @@ T = TypeVar("T")
 def read_shown_images(where: str, count: int, *, image_size: int | None = None, data_dir: str | None = None) -> Tensor:
     """Up to ``count`` training images, uint8 (n, c, h, w), of all classes in turn. Raises DataError, ConfigError.
 
-    ``where`` is a data set as for a training (digits, ..., npz:PATH, folder:PATH), a folder or one image file. A folder
-    may hold a folder for each class, train/ with those in it, or images. A single image comes ``count`` times, so that
-    as many draws can be seen. ``image_size``, ``data_dir`` and None mean what they mean in DataConfig.
+    ``where`` is a data set as for a training (digits, ..., npz:PATH, folder:PATH), a folder, an npz file, or an image
+    file. A folder may hold a folder for each class, train/ with those in it, or images. A single image comes ``count``
+    times, so that as many draws can be seen. ``image_size``, ``data_dir`` and None mean what they mean in DataConfig.
     """
     checked_integer("columns", count, low=1)
     if image_size is not None:
         checked_integer("image_size", image_size, low=MIN_IMAGE_SIZE)
+    if where.endswith(".npz") and ":" not in where and not checked_path("images", where).is_dir():
+        where = f"npz:{where}"
     if where in NAMED_DATA_SETS or where.startswith("npz:"):
         images = torch.from_numpy(_of_data_set(DataConfig(data=where, image_size=image_size, data_dir=data_dir), count))
     else:
