@@ -6,10 +6,13 @@ import json
 
 import pytest
 
+from tuun_da.api.guided_call import GuidedCall
 from tuun_da.api.guided_plan import ExperimentFolder, GuidedPlan, GuidedRequest
+from tuun_da.api.guided_planning import make_guided_plan
 from tuun_da.api.guided_text import clock_text, console, plan_text
+from tuun_da.engines.measuring import Machine
 from tuun_da.engines.time_plan import DataSize, Speed, Wishes, best_plan, plans
-from tuun_da.errors import ConfigError
+from tuun_da.errors import ConfigError, DataError
 from tuun_da.search.history import Journal
 from tuun_da.space_file import policy_space, space_text
 from tuun_da.training.schedule import TrainConfig
@@ -74,6 +77,29 @@ def test_the_same_call_and_one_that_says_what_was_chosen_go_on(plan, here):
     (here / "space.json").write_text(space_text(policy_space()))
     said = GuidedRequest(data="digits", epochs=plan.train.epochs, minutes=10, device="cpu", space="space.json")
     plan.check_same(said, here)
+
+
+def test_the_number_of_training_images_that_was_asked_for_is_kept_even_if_it_is_all_of_them(here):
+    """The same call goes on with the plan: None in place of the number would contradict it."""
+    for train_size in (DIGITS.train, DIGITS.train - 1):
+        wishes = GuidedRequest(data="digits", train_size=train_size).wishes()
+        found = plans(DIGITS, {("child_cnn", 8): Speed(0.001, 1e-5)}, wishes, 2, start_seconds=5.0, spent_seconds=1.0)
+        assert {plan.train_size for plan in found} == {train_size}
+
+
+def test_more_training_images_than_there_are_is_a_mistake_before_anything_is_measured(here):
+    class Pool:
+        n_workers = 1
+
+        def begin_everywhere(self, task):
+            pass
+
+    said = []
+    request = GuidedRequest(data="digits", train_size=720)
+    call = GuidedCall(request, ExperimentFolder(here), lambda text, passing: said.append(text), 0.0, lambda: 1.0)
+    with pytest.raises(DataError, match="train_size must be at most 719 for digits"):
+        make_guided_plan(call, Machine("cpu", 0, 1, 1, 1), Pool())
+    assert "A search would fail" in "".join(said)
 
 
 @pytest.mark.parametrize(

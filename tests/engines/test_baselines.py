@@ -18,14 +18,14 @@ from tuun_da.engines.baselines import (
     score_of,
 )
 from tuun_da.engines.echo import final_metric, read_metric
-from tuun_da.engines.export import recommend
+from tuun_da.engines.export import recommend, recommend_several
 from tuun_da.engines.local import run_search
 from tuun_da.engines.local_trial import BASELINES, TrialPlan, run_planned
 from tuun_da.engines.replay import best_trial, optimizer_from_journal
 from tuun_da.engines.study import BASELINE_KEY, Study
 from tuun_da.engines.task_pool import Ended
 from tuun_da.engines.tuner_settings import TunerSettings
-from tuun_da.errors import ConfigError, ExperimentError, TuunDaError
+from tuun_da.errors import ConfigError, ExperimentError
 from tuun_da.policy_format import PolicyRecord, sub_policies_from_parameters
 from tuun_da.probe_format import ProbeRecord
 from tuun_da.search.history import read_journal
@@ -218,8 +218,28 @@ def test_a_journal_of_baselines_without_a_policy_recommends_nothing(tmp_path):
     study = Study.open(tmp_path / "j", policy_space(["rotate"], probabilities=False), SETTINGS)
     study.add_baseline("trivialaugment", read_metric(metrics()["trivialaugment"]))
     study.journal.close()
-    with pytest.raises(TuunDaError, match="at least one finished trial"):
+    with pytest.raises(ExperimentError, match="no trial has come to a score yet besides the baselines"):
         recommend(read_journal(tmp_path / "j"))
+
+
+@pytest.mark.parametrize("choice", ["search", "etp+search"])
+def test_a_baseline_is_never_recommended_as_what_the_search_found(tmp_path, choice):
+    """Doing nothing and crop + flip beat all that was tried; they are policies of the space, and the model knows it."""
+    trials = first_trials(choice, none=0.9, etp=0.95, trivialaugment=0.2)
+    study = Study.open(tmp_path / "j", SPACE, SETTINGS)
+    for name, one in trials.items():
+        study.add_baseline(name, read_metric(one))
+    with pytest.raises(ExperimentError, match="besides the baselines"):
+        recommend(study.journal.content)
+    for score in (0.3, 0.5, 0.4):
+        trial_id, parameters = study.ask()
+        study.finish(read_metric(final_metric({**parameters, "tuun_id": trial_id}, score)))
+    content = study.journal.content
+    study.journal.close()
+    assert optimizer_from_journal(content).recommend() in [trial.parameters for trial in content.trials[:2]]
+    found = [recommendation.trial for recommendation in recommend_several(content, 9)]
+    assert sorted(trial.id for trial in found) == [4, 5, 6]
+    assert not any(BASELINE_KEY in trial.details for trial in found)
 
 
 def test_a_search_goes_on_after_its_baselines_with_the_plan_it_had(tmp_path):

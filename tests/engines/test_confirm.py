@@ -149,8 +149,13 @@ def test_a_request_that_cannot_be_is_refused(request_, expected):
         confirm(record(), baselines=baselines, n_seeds=n_seeds, workers=workers)
 
 
-def test_without_a_gpu_there_is_a_worker_for_each_core():
-    assert default_workers("cpu") == os.cpu_count()
+def test_without_a_gpu_there_is_a_worker_for_each_core_that_this_process_may_use(monkeypatch):
+    """On a machine that others use too, a batch system gives a job some of the cores."""
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {3, 5, 7, 9}, raising=False)
+    assert default_workers("cpu") == 4
+    with retraining.Workers(2) as workers:
+        assert workers.threads == 2
 
 
 # ---- the choice on fresh validation ----

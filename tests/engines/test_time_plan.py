@@ -29,7 +29,9 @@ from tuun_da.engines.time_plan import (
     rank_correlation,
 )
 from tuun_da.errors import ConfigError
+from tuun_da.training.datasets import load_splits
 from tuun_da.training.options import PROBE_DEFAULTS
+from tuun_da.training.settings import DataConfig
 
 STEEL = DataSize(
     train=1152, validation=288, test=360, classes=6, channels=1, image_size=64, smallest_class=192, largest_class=192
@@ -198,6 +200,24 @@ def test_large_data_are_cut_to_what_the_time_allows():
     assert plan.train_size < 40_000
     assert plan.validation_size == 2_000
     assert best_plan(all_plans(STEEL, speeds), 60).validation_size is None  # the data's own share
+
+
+def test_a_search_trains_on_as_many_images_as_its_plan_has_counted(tmp_path):
+    """A plan takes fewer validation images than the usual share of many; what that leaves was not in its estimate."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (14_000, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "many.npz", images=images, labels=np.arange(14_000) % 2)
+    config = DataConfig(data=f"npz:{tmp_path / 'many.npz'}")
+    splits = load_splits(config)
+    sizes = {"train": len(splits.train_labels), "validation": len(splits.validation_labels)}
+    data = replace(STEEL, **sizes, classes=2, test=len(splits.test_labels), image_size=8)
+    assert data.validation > 2_000  # or this would tell nothing
+    found = all_plans(data, {("child_cnn", 8): Speed(0.001, 0.0)})
+    chosen = {(plan.train_size, plan.validation_size) for plan in found}
+    counted = max(size or data.train for size, _ in chosen)
+    [largest] = [pair for pair in chosen if (pair[0] or data.train) == counted]
+    real = load_splits(replace(config, train_size=largest[0], validation_size=largest[1]))
+    assert (len(real.train_labels), len(real.validation_labels)) == (counted, 2_000)
 
 
 def test_batches_and_learning_rates_start_from_settings_that_work():

@@ -70,3 +70,12 @@ def test_too_few_or_equal_values_are_no_trouble():
     assert expected_best(VALUES[: FEWEST - 1], 10) is None
     assert set(expected_best([0.5] * 5, 10).best) == {0.5}
     assert set(expected_best([1.0] * 5, 10).best) == {1.0}
+
+
+@pytest.mark.parametrize("maximize", [True, False])
+def test_the_expected_best_of_shares_is_a_share_even_where_one_of_them_is_at_its_end(maximize):
+    values = [0.9, 0.95, 0.97, 1.0] if maximize else [0.1, 0.05, 0.03, 0.0]
+    expectation = expected_best(values, 200, maximize=maximize)
+    assert expectation.scale == "score"
+    assert all(0.0 <= value <= 1.0 for value in expectation.best)
+    assert expectation.best[-1] == (1.0 if maximize else 0.0)

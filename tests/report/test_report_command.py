@@ -96,6 +96,12 @@ def test_the_format_is_the_files_ending_or_what_is_asked_for(run, experiment, tm
     assert (tmp_path / arguments[1]).read_text().startswith(beginning)
 
 
+@pytest.mark.parametrize(("form", "name"), [("md", "report.md"), ("json", "report.json"), ("html", "report.html")])
+def test_a_report_without_a_name_ends_in_its_format(run, experiment, tmp_path, form, name):
+    assert run("report", experiment, "--images", "none", "--format", form)[0] == 0
+    assert [path.name for path in tmp_path.glob("report.*")] == [name]
+
+
 def test_images_that_are_not_there_are_a_sentence_and_no_failure(run, experiment, tmp_path):
     code, output, _ = run("report", experiment)
     assert code == 0
@@ -115,10 +121,14 @@ def test_a_data_set_that_would_be_downloaded_is_not(run, tmp_path, monkeypatch):
 
 def test_a_confirmation_beside_the_policy_of_this_experiment_is_found(run, experiment, tmp_path):
     assert run("best", experiment)[0] == 0
-    confirmation_file(tmp_path / "best_policy.confirmation.json", "a rival of mine")
+    policy = json.loads((tmp_path / "best_policy.json").read_text())
+    beside = confirmation_file(tmp_path / "best_policy.confirmation.json", "a rival of mine")
+    confirmation = json.loads(beside.read_text())
+    [chosen] = [tried for tried in confirmation["choice"]["tried"] if tried["chosen"]]
+    chosen["label"] = f"trial {policy['searched']['trial']}"
+    beside.write_text(json.dumps(confirmation))
     assert run("report", experiment, "--images", "none")[0] == 0
     assert "a rival of mine" in (tmp_path / "report.html").read_text()
-    policy = json.loads((tmp_path / "best_policy.json").read_text())
     policy["sub_policies"][0][0][1] = 0.123
     (tmp_path / "best_policy.json").write_text(json.dumps(policy))  # of another experiment, then
     assert run("report", experiment, "--images", "none")[0] == 0

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuun_da.engines.experiment_files import confirmation_path
+from tuun_da.api.confirmed_policy import chosen_of, confirmation_of, policy_places
 from tuun_da.errors import ConfigError, ExperimentError, TuunDaError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tuun_da.report.report_data import Pictures, Report
     from tuun_da.search.history import JournalContent
 
-POLICY_NAME = "best_policy.json"  # as tuun-da search and tuun-da best write it
 NO_IMAGES = "none"
 SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".json": "json"}
 """The format of a report by the ending of its file."""
@@ -87,7 +86,7 @@ def report_of(
     ``recommendation`` is what ``recommend`` says of it, if it was asked already. The rest is as in
     ``experiment_report``.
     """
-    from tuun_da.engines.export import recommend, recommendation_of
+    from tuun_da.engines.export import recommend
     from tuun_da.engines.known import KNOWN
     from tuun_da.probe_format import ProbeRecord
     from tuun_da.report.confirmation import read_confirmation
@@ -99,11 +98,8 @@ def report_of(
     hide: Callable[[Any], Any] = in_texts(without_secrets) if paths else home_hider()
     recommendation = recommend(content, experiment=experiment) if recommendation is None else recommendation
     confirmed = None if confirmation is None else read_confirmation(confirmation)
-    if confirmed is not None and f"trial {recommendation.trial.id}" in [label for label, _, _ in confirmed.tried]:
-        # fresh validation images have chosen among what is recommended
-        chosen = [trial for trial in content.trials if trial.id == confirmed_trial]
-        for trial in chosen:
-            recommendation = recommendation_of(content, trial.parameters, experiment=experiment)
+    # fresh validation images have chosen among what is recommended
+    recommendation = chosen_of(content, recommendation, confirmation, confirmed_trial, experiment)
     record = recommendation.record
     known = content.settings.get(KNOWN)
     probe = known.get("probe") if isinstance(known, dict) else None
@@ -212,36 +208,6 @@ def _labels(content: JournalContent) -> dict[int, str]:
             except TuunDaError:
                 continue
     return labels
-
-
-def policy_places(journal: Path | None, *beside: Path) -> tuple[Path, ...]:
-    """Where the policy file of the experiment with this journal may lie; of one kept in memory nowhere."""
-    if journal is None:
-        return ()
-    return (*(folder / POLICY_NAME for folder in (Path(), journal.parent, *beside)), journal.with_suffix(".json"))
-
-
-def confirmation_of(content: JournalContent, policies: tuple[Path, ...]) -> tuple[str | None, int | None]:
-    """The confirmation beside a policy file of this experiment, and the trial whose policy it is."""
-    from tuun_da.policy_format import PolicyRecord, split_parameters, sub_policies_from_parameters
-
-    for policy in policies:
-        beside = confirmation_path(str(policy))
-        if not policy.is_file() or not Path(beside).is_file():
-            continue
-        try:
-            record = PolicyRecord.load(policy)
-        except TuunDaError:
-            continue
-        for trial in content.trials:
-            if trial.id != record.searched.get("trial"):
-                continue
-            try:
-                if sub_policies_from_parameters(split_parameters(trial.parameters)[0]) == record.sub_policies:
-                    return beside, trial.id
-            except TuunDaError:
-                continue
-    return None, None
 
 
 def _pictures(record: PolicyRecord, images: str | None, data_dir: str | None) -> Pictures:

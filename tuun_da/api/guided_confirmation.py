@@ -16,22 +16,24 @@ OnProgress = Callable[[str, int, int], None]
 
 
 def confirm_guided(
-    files: ExperimentFolder, plan: GuidedPlan, content: JournalContent, on_progress: OnProgress
+    files: ExperimentFolder, plan: GuidedPlan, content: JournalContent, workers: int, on_progress: OnProgress
 ) -> tuple[PolicyRecord, str]:
-    """Choose among the recommended policies, compare with the baselines, and write the folder's confirmation.
+    """Choose among the recommended policies, compare with the baselines, and write policy and confirmation.
 
-    Returns the policy that was chosen, and the tables in words. Raises what a training raises.
+    ``workers`` trainings run side by side. Returns the policy that was chosen, and the tables in words. Raises what a
+    training raises.
     """
     result = confirm_experiment(
         content,
         files.path,
         experiment=files.path.name,
         n_seeds=plan.search.seeds,
-        workers=plan.search.n_workers,
+        workers=workers,
         device=plan.device,
         overrides={"model": plan.train.model},  # the user named it to the search: code that may run
         on_progress=on_progress,
     )
     assert result.record is not None  # space_of made sure that there is a policy
+    result.record.save(files.policy)  # first, since with its confirmation there it counts as the confirmed one
     write_atomically(files.confirmation, json.dumps(result.to_dict(), indent=2) + "\n")
     return result.record, result.to_text()

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tuun_da.api.guided_call import GuidedCall
-from tuun_da.api.guided_text import next_commands
+from tuun_da.api.guided_text import best_searched, next_commands
 from tuun_da.data_files import write_atomically
+from tuun_da.engines.confirm import LABELS
 from tuun_da.engines.export import recommend
+from tuun_da.engines.study import BASELINE_KEY
 from tuun_da.errors import TuunDaError
 from tuun_da.policy_format import PolicyRecord, describe
 from tuun_da.search.history import JournalContent
@@ -22,7 +24,8 @@ def say_end(call: GuidedCall, confirmation: Mapping[str, Any] | None) -> None:
     if confirmation is not None:
         call.say(confirmation["sentence"])
     else:
-        call.say("Not confirmed: the score of the search flatters its best trial; tuun-da confirm compares.")
+        command = f"tuun-da confirm {shlex.quote(str(call.files.path))}"
+        call.say(f"Not confirmed: the score of the search flatters its best trial; {command} compares.")
     say_files(call)
 
 
@@ -34,6 +37,11 @@ def write_policy(call: GuidedCall, content: JournalContent) -> PolicyRecord:
     call.say(f"\nRecommended: trial {recommendation.trial.id}, which scored {recommendation.trial.value:.4f}")
     call.say(describe(record.sub_policies))
     save_policy(call, record)
+    best, baselines = best_searched(content), [trial for trial in content.trials if BASELINE_KEY in trial.details]
+    free = max(baselines, key=lambda trial: trial.value or 0.0, default=None)
+    if best is not None and free is not None and free.value is not None and best <= free.value:
+        name = LABELS[free.details[BASELINE_KEY]]
+        call.say(f"No policy of the search scored more than {name} ({free.value:.4f}).")
     return record
 
 
@@ -71,5 +79,6 @@ def say_files(call: GuidedCall) -> None:
         call.say(f"Report   {call.files.report}")
     call.say(f"Journal  {call.files.journal}")
     call.say("\nNext:")
-    for line in next_commands(shlex.quote(str(call.files.path)), shlex.quote(str(policy))):
+    named = (str(call.files.path), str(policy), str(call.request.data))
+    for line in next_commands(*map(shlex.quote, named)):
         call.say(f"  {line}")

@@ -42,8 +42,11 @@ def make_guided_plan(call: GuidedCall, machine: Machine, pool: TaskPool) -> Guid
     started = time.time()
     pool.begin_everywhere(warm_up)  # while the images are read
     looked_at = call.request.data_config()
-    call.say(check_data(looked_at).summary())
+    facts = check_data(looked_at)
+    call.say(facts.summary())
     splits = load_splits(replace(looked_at, train_size=None))
+    if facts.planned is None:
+        load_splits(looked_at)  # says what is wrong with the train_size that is wished for
     start_seconds = collect_starts(pool, started)
 
     counts = splits.train_labels.bincount(minlength=splits.num_classes).tolist()

@@ -34,6 +34,7 @@ from tuun_da.engines.known import check_known, read_known
 from tuun_da.engines.local import run_search
 from tuun_da.engines.measuring import Machine
 from tuun_da.engines.pace import Pace, seconds_of_trial
+from tuun_da.engines.study import BASELINE_KEY
 from tuun_da.engines.task_pool import TaskPool
 from tuun_da.engines.time_plan import MOST_TRIALS
 from tuun_da.engines.tuner_settings import TunerSettings
@@ -75,8 +76,8 @@ def guided_search(
         if plan is not None:
             plan.check_same(request, files.path)
             call.say(f"Going on with the search in {files.path}")
-        if plan is not None and plan.search.confirm and files.confirmation.exists():
-            return _done(call)
+        if plan is not None and files.confirmation.exists():  # by this search, or by tuun-da confirm
+            return _done(call, plan)
         try:
             content, plan = _train(call, plan)
             return _finish(call, plan, content)
@@ -84,16 +85,24 @@ def guided_search(
             return _interrupted(call)
 
 
-def _done(call: GuidedCall) -> GuidedResult:
+def _done(call: GuidedCall, plan: GuidedPlan) -> GuidedResult:
     """Nothing is left to do: the policy has been confirmed, and the test images are not read again."""
     record = PolicyRecord.load(call.files.policy)
     save_policy(call, record)
     confirmation = json.loads(call.files.confirmation.read_text(encoding="utf-8"))
-    call.say("It is done: the policy has been confirmed.")
-    if not call.files.report.exists():
+    trials = read_journal(call.files.journal).trials
+    n_trials, planned = sum(BASELINE_KEY not in trial.details for trial in trials), plan.search.n_trials
+    after = f", after {n_trials} of the {planned} trials that were planned" if n_trials < planned else ""
+    call.say(f"It is done: the policy has been confirmed{after}.")
+    if not _is_newer(call.files.report, call.files.confirmation):
         write_report(call)
     say_end(call, confirmation)
     return GuidedResult(call.files.path, False, record, confirmation)
+
+
+def _is_newer(path: Path, other: Path) -> bool:
+    """Whether the file at ``path`` is there, and was written after the ``other``."""
+    return path.exists() and path.stat().st_mtime_ns >= other.stat().st_mtime_ns
 
 
 def _train(call: GuidedCall, plan: GuidedPlan | None) -> tuple[JournalContent, GuidedPlan]:
@@ -226,11 +235,12 @@ def _finish(call: GuidedCall, plan: GuidedPlan, content: JournalContent) -> Guid
         def progress(stage: str, done: int, total: int) -> None:
             call.passing(f"  {stage}: {done} of {total} trainings")
 
-        confirmed, tables = confirm_guided(call.files, plan, content, progress)
+        workers = plan.search.n_workers
+        if call.request.engine == "ray":  # those are of the cluster
+            workers = min(workers, Machine.found(plan.device, None).n_workers)
+        record, tables = confirm_guided(call.files, plan, content, workers, progress)
         call.say(tables)
-        if confirmed != record:
-            record = confirmed
-            save_policy(call, record)
+        save_policy(call, record)
         confirmation = json.loads(call.files.confirmation.read_text(encoding="utf-8"))
     write_report(call)
     say_end(call, confirmation)
@@ -241,7 +251,9 @@ def _interrupted(call: GuidedCall) -> GuidedResult:
     """After a Ctrl-C: what there is, as policy and report."""
     call.say("\nInterrupted; what has finished is kept, and the same command goes on from there.")
     record = None
-    if call.files.journal.exists():
+    if call.files.confirmation.exists():
+        record = PolicyRecord.load(call.files.policy)  # the confirmed one stays
+    elif call.files.journal.exists():
         try:
             record = write_policy(call, read_journal(call.files.journal))
         except TuunDaError as error:

@@ -114,10 +114,10 @@ def best_searched(content: JournalContent) -> float | None:
     return None if best is None else best.value
 
 
-def next_commands(folder: str, policy: str) -> Sequence[str]:
-    """What one would do next."""
+def next_commands(folder: str, policy: str, images: str) -> Sequence[str]:
+    """What one would do next; all three are quoted for a shell."""
     return (
-        f"tuun-da show {policy} -o sheet.png",
+        f"tuun-da show {policy} --images {images} -o sheet.png",
         f"tuun-da export {policy} --to torchvision -o augmentation.py",
         f"tuun-da trials {folder}",
     )

@@ -176,14 +176,8 @@ class SearchResult:
         those of the search, "none": none. ``cost_per_hour`` is the price of the machine. Home folders are shown as ~
         unless ``paths``. Raises ConfigError, and ExperimentError before any trial has come to a score.
         """
-        from tuun_da.api.experiment_report import (
-            SUFFIXES,
-            check_report_path,
-            confirmation_of,
-            policy_places,
-            report_of,
-            write_report,
-        )
+        from tuun_da.api.confirmed_policy import confirmation_of, policy_places
+        from tuun_da.api.experiment_report import SUFFIXES, check_report_path, report_of, write_report
 
         target = Path(path).expanduser().resolve()
         form = SUFFIXES.get(target.suffix.lower())

@@ -12,6 +12,7 @@ from tuun_da.plain_text import printable
 
 if TYPE_CHECKING:
     from tuun_da.commands.options import Subparsers
+    from tuun_da.engines.export import Recommendation
     from tuun_da.search.history import JournalContent
 
 
@@ -38,17 +39,24 @@ def best(options: argparse.Namespace) -> int:
     path = find_journal(options.experiment)
     check_output(options.output)
     check_replaceable(options.output, is_policy_file)
-    folder = path.parent.parent
-    write_recommended(read_journal(path), folder.name if path.parent.name == "checkpoint" else None, options.output)
+    experiment = path.parent.parent.name if path.parent.name == "checkpoint" else None
+    content = read_journal(path)
+    from tuun_da.api.confirmed_policy import chosen_recommendation
+
+    _write(content, chosen_recommendation(content, path, experiment=experiment), options.output)
     return 0
 
 
 def write_recommended(journal: JournalContent, experiment_id: str | None, output: str) -> bool:
-    """Print the recommendation and write the policy file; False where the search space holds no policy."""
+    """Print what the journal recommends and write the policy file; False where the search space holds no policy."""
     from tuun_da.engines.export import recommend
+
+    return _write(journal, recommend(journal, experiment=experiment_id), output)
+
+
+def _write(journal: JournalContent, recommendation: Recommendation, output: str) -> bool:
     from tuun_da.policy_format import describe
 
-    recommendation = recommend(journal, experiment=experiment_id)
     trial, record = recommendation.trial, recommendation.record
     n_scores = sum(t.value is not None and t.state.value == "succeeded" for t in journal.trials)
     print(f"\nRecommended after {n_scores} complete trials: trial {trial.id}, which scored {trial.value:.4f}")

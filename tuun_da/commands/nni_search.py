@@ -80,7 +80,7 @@ def nni_search(options: argparse.Namespace) -> int:
         return EXIT_INTERRUPTED
     if options.confirm and exported and journal is not None:
         # the configuration of this search named its model, so that code may run again
-        overrides = {"model": options.model or _searched_model(options.output), "data_dir": options.data_dir}
+        overrides = {"model": options.model or searched_model(options.output), "data_dir": options.data_dir}
         print()
         confirm_journal(
             journal,
@@ -104,7 +104,7 @@ def with_defaults(options: argparse.Namespace, *, output: str) -> argparse.Names
     return argparse.Namespace(**{**vars(options), **defaults, **given})
 
 
-def _searched_model(policy: str) -> str | None:
+def searched_model(policy: str) -> str | None:
     """The model of the search that has just ended: its configuration named it, so its code may run again."""
     from tuun_da.policy_format import PolicyRecord
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tuun_da.commands.best import write_recommended
 from tuun_da.commands.confirm import confirm_journal
-from tuun_da.commands.nni_search import with_defaults
+from tuun_da.commands.nni_search import searched_model, with_defaults
 from tuun_da.commands.options import EXIT_INTERRUPTED, baselines_of, check_output
 from tuun_da.engines.experiment_files import confirmation_path
 from tuun_da.errors import ConfigError
@@ -58,7 +58,8 @@ def ray_search(options: argparse.Namespace) -> int:
         return EXIT_INTERRUPTED
     exported = write_recommended(content, folder.name, options.output)
     if options.confirm and exported:
-        overrides = {"model": options.model, "data_dir": options.data_dir}
+        # the configuration of this search named its model, so that code may run again
+        overrides = {"model": options.model or searched_model(options.output), "data_dir": options.data_dir}
         confirm_journal(
             content,
             folder,

@@ -24,7 +24,9 @@ def add_parser(commands: Subparsers) -> None:
         "tuun-da report a1b2c3d4 -o report.html",
     )
     parser.add_argument("experiment", metavar="EXPERIMENT", help=EXPERIMENT_HELP)
-    parser.add_argument("-o", "--output", default="report.html", metavar="FILE", help="(default: %(default)s)")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="(default: report.html, or report.md, report.json by --format)"
+    )
     parser.add_argument(
         "--format", choices=("html", "md", "json"), help="(default: what OUTPUT ends in; html where it ends otherwise)"
     )
@@ -53,11 +55,12 @@ def report(options: argparse.Namespace) -> int:
     from tuun_da.api.experiment_report import SUFFIXES, experiment_report, is_report, write_report
     from tuun_da.engines.experiment_files import find_journal
 
-    check_output(options.output)
-    output = Path(options.output).resolve()
+    named = options.output or f"report.{options.format or 'html'}"
+    check_output(named)
+    output = Path(named).resolve()
     form = format_of(options.format, output, SUFFIXES, "html")
     if output.exists() and not is_report(output):
-        raise ConfigError(f"--output is there already, and this command did not write it: {options.output!r}")
+        raise ConfigError(f"--output is there already, and this command did not write it: {named!r}")
     made = experiment_report(
         find_journal(options.experiment),
         named=options.experiment,

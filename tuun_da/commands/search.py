@@ -24,6 +24,8 @@ GUIDED = (
 """Options that only --data has; those of an NNI experiment stand in its configuration."""
 OF_NNI = ("port", "listen_all", "confirm", "baselines", "candidates")
 """Options that only --config has."""
+OF_CONFIRMATION = ("model", "seeds", "workers", "device", "data_dir", "baselines", "candidates")
+"""Options that with --config say nothing of the search: its configuration does."""
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -122,6 +124,11 @@ def search(options: argparse.Namespace) -> int:
         if getattr(options, name) not in (None, False):
             where = "; an NNI experiment has it in its configuration" if way == "--config" else ""
             raise ConfigError(f"--{name.replace('_', '-')} does not go with {way}{where}")
+    if options.config is not None and not options.confirm:
+        for name in OF_CONFIRMATION:
+            if getattr(options, name) is not None:
+                flag = f"--{name.replace('_', '-')}"
+                raise ConfigError(f"{flag} with --config is that of a confirmation, so it goes with --confirm")
     engine = options.engine or ("local" if options.config is None else "nni")
     if engine == ("nni" if options.config is None else "local"):
         raise ConfigError(f"--engine {engine} does not go with {way}")

@@ -10,7 +10,8 @@ from typing import Any
 from tuun_da import __version__
 from tuun_da.engines.known import KNOWN
 from tuun_da.engines.policy_identity import policy_key
-from tuun_da.engines.replay import best_trial, optimizer_from_journal
+from tuun_da.engines.replay import optimizer_from_journal
+from tuun_da.engines.study import BASELINE_KEY
 from tuun_da.errors import ExperimentError, TuunDaError
 from tuun_da.policy_format import PolicyRecord, split_parameters, sub_policies_from_parameters
 from tuun_da.search.history import JournalContent, Trial, TrialState
@@ -40,10 +41,14 @@ def recommend(content: JournalContent, *, experiment: str | None = None) -> Reco
 def recommend_several(content: JournalContent, count: int, *, experiment: str | None = None) -> list[Recommendation]:
     """The ``count`` best trials by their mean under the surrogate, best first; fewer where there are no more.
 
-    No two are the same policy, however it is written, with the same other parameters. Raises as ``recommend`` does.
+    No two are the same policy, however it is written, with the same other parameters. What ran as a baseline of the
+    search is none of its finds: the model learns from it, but it is never recommended. Raises as ``recommend`` does.
     """
-    if best_trial(content) is None:
-        raise ExperimentError("no trial has come to a score yet, so there is nothing to recommend")
+    scored = [trial for trial in content.trials if trial.state is TrialState.SUCCEEDED and trial.value is not None]
+    baselines = [dict(trial.parameters) for trial in scored if BASELINE_KEY in trial.details]
+    if len(scored) == len(baselines):
+        besides = " besides the baselines" if baselines else ""
+        raise ExperimentError(f"no trial has come to a score yet{besides}, so there is nothing to recommend")
     stands_in = False
     try:
         ranking = optimizer_from_journal(content).ranking()
@@ -59,6 +64,8 @@ def recommend_several(content: JournalContent, count: int, *, experiment: str | 
     for parameters in ranking:
         if len(found) == count:
             break
+        if dict(parameters) in baselines:
+            continue
         policy_parameters, others = split_parameters(parameters)
         policy = policy_key(sub_policies_from_parameters(policy_parameters)) if policy_parameters else None
         if (policy, others) not in known:

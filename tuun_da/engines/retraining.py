@@ -182,19 +182,23 @@ def device_kind(device: str) -> str:
 
 
 def default_workers(device: str) -> int:
-    """Trainings side by side: one a GPU, or without one, one a core."""
+    """Trainings side by side: one a GPU, or without one, one a core that this process may use."""
+    from tuun_da.engines.local import available_cores
+
     if device_kind(device) == "cuda":
         import torch
 
         return torch.cuda.device_count()
-    return os.cpu_count() or 1
+    return available_cores()
 
 
 class Workers:
     """``count`` worker processes, which end with the context and when this process dies."""
 
     def __init__(self, count: int) -> None:
-        self.threads = max(1, (os.cpu_count() or 1) // count)
+        from tuun_da.engines.local import available_cores
+
+        self.threads = max(1, available_cores() // count)
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker)
 

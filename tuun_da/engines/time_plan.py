@@ -227,6 +227,8 @@ def plans(
     n_validation = data.validation
     if validation is None and n_validation > MOST_VALIDATION:
         validation = n_validation = MOST_VALIDATION
+    # Of fewer validation images the rest would be trained on, unless that many are named.
+    all_images = None if validation == wishes.validation_size else data.train
     for (model, size), speed in speeds.items():
         for train_size in train_sizes(data, wishes):
             images = min(train_size or data.train, data.train)
@@ -264,7 +266,7 @@ def plans(
                             epochs=epochs,
                             batch_size=batch,
                             learning_rate=wishes.learning_rate or learning_rate_for(model, batch),
-                            train_size=None if images == data.train else images,
+                            train_size=wishes.train_size or (all_images if images == data.train else images),
                             validation_size=validation,
                             metric=metric,
                             sampling=wishes.sampling or "shuffled",

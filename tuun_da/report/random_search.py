@@ -6,7 +6,8 @@ without replacement is expected to be (the estimator of the maximum as a U-stati
     sum_i v_(i) C(i - 1, n - 1) / C(m, n)
 
 Beyond m nothing has been seen, so a normal distribution of their mean and standard deviation is followed there, of
-log(v / (1 - v)) where all values lie between 0 and 1, so that no share passes 1.
+log(v / (1 - v)) where all values lie between 0 and 1, so that no share passes 1. Where one of them is 0 or 1, which
+has no log odds, the normal distribution of the values is cut off there.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ def expected_best(values: Sequence[float], n_trials: int, *, maximize: bool = Tr
         for n in _computed(n_seen, n_trials)
     }
     best = tuple(sign * value for value in _between(known, n_trials))
+    if all(0.0 <= value <= 1.0 for value in values):
+        best = tuple(min(max(value, 0.0), 1.0) for value in best)
     return RandomExpectation(best, n_seen, "log odds" if shares else "score")
 
 
