@@ -109,7 +109,7 @@ def test_links_of_the_readme_lead_to_files():
 
 def test_policy_of_the_picture_is_the_one_that_was_printed():
     record = PolicyRecord.load(REPOSITORY / "docs" / "digits_policy.json")
-    printed = PAGES["start.md"].split("which scored 0.9817\n")[1].split("\nWritten to")[0]
+    printed = PAGES["start.md"].split("The policy of trial 16: /home/you/tuun_da/best_policy.json\n")[1].split("\n\n")[0]
     assert describe(record.sub_policies) == printed
     from tuun_da.report.contact_sheet import is_contact_sheet
 
@@ -138,9 +138,9 @@ def test_tables_of_the_readme_repeat_the_measurements():
         for name, (digits, *others) in table.items():
             assert others == all_rows[names[name]][: len(others)]
             if digits != "–":
-                label = {"tuun_da": "best policy"}.get(name, name.removesuffix(", free"))
+                label = {"tuun_da": "best policy"}.get(name, re.escape(name.removesuffix(", free")))
                 mean, deviation = re.search(
-                    rf"^  {label} +([\d.]+) % +\+- ([\d.]+)$", PAGES["start.md"], re.MULTILINE
+                    rf"^  {label} +([\d.]+) % +\+- ([\d.]+)\b", PAGES["start.md"], re.MULTILINE
                 ).groups()
                 assert digits == f"{mean} ± {deviation}"
 

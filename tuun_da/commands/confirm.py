@@ -99,6 +99,7 @@ def confirm_journal(
     """
     from tuun_da.engines.confirm import N_CANDIDATES, confirm_experiment
     from tuun_da.engines.progress_bar import ProgressBar
+    from tuun_da.policy_format import describe
 
     check_output(output)
     _check_policy_output(policy_output, output)
@@ -119,6 +120,7 @@ def confirm_journal(
     if result.record is not None:
         result.record.save(Path(policy_output).resolve())
         print(f"The policy of trial {result.record.searched.get('trial')}: {Path(policy_output).resolve()}")
+        print(describe(result.record.sub_policies))
     _write(result, output)
     return result
 
