@@ -109,7 +109,8 @@ def test_links_of_the_readme_lead_to_files():
 
 def test_policy_of_the_picture_is_the_one_that_was_printed():
     record = PolicyRecord.load(REPOSITORY / "docs" / "digits_policy.json")
-    printed = PAGES["start.md"].split("The policy of trial 16: /home/you/tuun_da/best_policy.json\n")[1].split("\n\n")[0]
+    line = "The policy of trial 16: /home/you/tuun_da/best_policy.json\n"
+    printed = PAGES["start.md"].split(line)[1].split("\n\n")[0]
     assert describe(record.sub_policies) == printed
     from tuun_da.report.contact_sheet import is_contact_sheet
 
