@@ -20,7 +20,7 @@ test: $(INSTALLED)
 	$(VENV)/bin/mypy --strict
 	status=0; \
 	$(VENV)/bin/python -m pytest -m e2e || status=1; \
-	$(VENV)/bin/python -m pytest -m "not e2e" -n 2 --dist loadfile || status=1; \
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not e2e" -n 2 --dist loadfile || status=1; \
 	exit $$status
 
 docs: $(INSTALLED)

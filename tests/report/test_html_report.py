@@ -77,10 +77,9 @@ def hostile(tmp_path_factory):
         details={"hardware": {HOSTILE: HOSTILE}},
         others={HOSTILE: {"_type": "choice", "_value": [HOSTILE, "`|</code></pre>"]}},
     )
-    with open(path, "r+b") as file:  # versions, too
-        lines = file.read().replace(b'"versions": {', b'"versions": {"<b>": "<i>", ', 1)
-        file.seek(0)
-        file.write(lines)
+    header, _, rest = path.read_bytes().partition(b"\n")  # versions, too
+    header = re.sub(rb', "crc": "\w+"', b"", header).replace(b'"versions": {', b'"versions": {"<b>": "<i>", ', 1)
+    path.write_bytes(header + b"\n" + rest)
     confirmation = confirmation_file(folder / "c.json", HOSTILE)
     return experiment_report(path, named=HOSTILE, confirmation=str(confirmation))
 

@@ -9,7 +9,7 @@ import json
 import pytest
 from made_journals import HOSTILE, made_journal
 
-from tuun_da.api.search_result import row_of
+from tuun_da.api.trial_table import row_of
 from tuun_da.report.trials_table import is_trials_file, trial_rows, trials_csv, trials_json, trials_table
 from tuun_da.search.history import Journal, Trial, TrialState, read_journal
 

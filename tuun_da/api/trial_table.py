@@ -46,7 +46,7 @@ class TrialTable(list[dict[str, Any]]):
 
 def row_of(trial: Trial) -> dict[str, Any]:
     """A trial as a row of a table."""
-    timed = trial.started is not None and trial.ended is not None
+    timed = trial.started is not None and trial.ended is not None and trial.ended >= trial.started
     return {
         "trial": trial.id,
         "state": trial.state.value,
