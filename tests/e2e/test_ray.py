@@ -143,7 +143,8 @@ def test_a_machine_that_dies_costs_no_trial_and_the_search_goes_on_from_its_jour
             cluster.remove_node(cluster.second, allow_graceful=False)
 
     with RayPool(cluster.address, n_workers=2) as pool:
-        pool.everywhere(ray_models.warm)
+        pool.begin_everywhere(ray_models.warm)
+        pool.ends()
         content, interrupted = local.run_search(
             PLAN, SPACE, SETTINGS, 8, journal=journal, pool=pool, on_trial=kill_once
         )

@@ -421,8 +421,7 @@ def _parse(raw: bytes, path: object) -> JournalContent:
         raise JournalError(f"{path} is not a journal of tuun_da")
     version = header.get("version")
     if version != VERSION:
-        later = isinstance(version, int) and version > VERSION
-        upgrade = ": upgrade tuun_da" if later else ""
+        upgrade = ": upgrade tuun_da (unless line 1 is damaged)" if _is_later(version) else ", line 1 says another one"
         raise JournalError(
             f"journal {path} has version {shown(version)}; this release reads version {VERSION}{upgrade}"
         )
@@ -450,6 +449,10 @@ def _parse(raw: bytes, path: object) -> JournalContent:
     return JournalContent(
         parts["space"], parts["settings"], parts["versions"], tuple(events), _time(header.get("time"))
     )
+
+
+def _is_later(version: object) -> bool:
+    return isinstance(version, int) and not isinstance(version, bool) and version > VERSION
 
 
 def _event(record: Mapping[str, Any]) -> Event:
@@ -498,7 +501,7 @@ def _parse_line(line: bytes, number: int, path: object) -> dict[str, Any]:
         ) from None
     if not isinstance(record, dict):
         raise JournalError(f"journal {path}, line {number} must be a JSON object, got {type(record).__name__}")
-    if number == 1 and record.get("version") != VERSION:
+    if number == 1 and _is_later(record.get("version")):
         return record  # what a crc is there, only that version knows
     if "crc" in record and (crc is None or zlib.crc32(line[: crc.start()] + b"}") != int(crc[1], 16)):
         raise JournalError(
