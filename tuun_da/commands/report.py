@@ -55,7 +55,7 @@ def report(options: argparse.Namespace) -> int:
     from tuun_da.api.experiment_report import SUFFIXES, experiment_report, is_report, write_report
     from tuun_da.engines.experiment_files import find_journal
 
-    named = options.output or f"report.{options.format or 'html'}"
+    named = f"report.{options.format or 'html'}" if options.output is None else options.output
     check_output(named)
     output = Path(named).resolve()
     form = format_of(options.format, output, SUFFIXES, "html")
