@@ -29,8 +29,8 @@ EXAMPLES = [
     pytest.param(name, code, id=f"{name}-{number}")
     for name, text in PAGES.items()
     if name != "drop_in.md"  # test_docs.py has its examples, which belong together
-    for number, (before, code) in enumerate(re.findall(r"(.*)\n```python\n(.*?)```", text, re.DOTALL | re.MULTILINE))
-    if not before.rpartition("\n")[2].startswith(NOT_RUN)
+    for number, (before, code) in enumerate(re.findall(r"^(.*)\n```python\n((?s:.*?))```", text, re.MULTILINE))
+    if not before.startswith(NOT_RUN)
 ]
 COMMAND_LINES = [
     (name, line)

@@ -77,6 +77,7 @@ def test_the_same_call_and_one_that_says_what_was_chosen_go_on(plan, here):
     (here / "space.json").write_text(space_text(policy_space()))
     said = GuidedRequest(data="digits", epochs=plan.train.epochs, minutes=10, device="cpu", space="space.json")
     plan.check_same(said, here)
+    plan.check_same(GuidedRequest(data="digits", device="auto"), here)  # left to the plan, which found the CPU
 
 
 def test_the_number_of_training_images_that_was_asked_for_is_kept_even_if_it_is_all_of_them(here):

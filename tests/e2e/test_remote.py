@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 
@@ -93,3 +94,24 @@ def test_when_no_machine_is_left_the_search_says_so_and_keeps_what_it_has(place,
     assert "no machine answers any more" in output
     assert "Recommended after" in output
     assert (place.folder / "best_policy.json").exists()
+
+
+def test_machines_that_cannot_be_used_end_the_search_with_the_reason(place, machines):
+    """A key that does not fit, and a Python that is not there."""
+    key = machines[0].key.with_name("other")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-m", "PEM", "-N", "", "-f", str(key)], check=True)
+    locked = [{**machine.entry(), "sshKeyFile": str(key)} for machine in machines]
+    empty = [{**machine.entry(), "pythonPath": "/nowhere/bin"} for machine in machines]
+    for entries, said in ((locked, "authentication methods failed"), (empty, "pip install nni")):
+        service = {"platform": "remote", "machineList": entries}
+        config = write_config(
+            place.folder,
+            trialCommand="/nowhere/bin/python quick.py",
+            nniManagerIp="127.0.0.1",
+            trainingService=service,
+        )
+        output, _ = (search := place.start(BIN / "tuun-da", "search", "--config", config)).communicate(timeout=60)
+        assert search.returncode == 1, output
+        assert "NNI's manager died" in output
+        assert said in output
+        assert processes_of(place.folder) == []

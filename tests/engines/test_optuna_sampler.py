@@ -25,7 +25,7 @@ from optuna.trial import TrialState, create_trial  # noqa: E402
 
 from tuun_da.augment.policy import Policy  # noqa: E402
 from tuun_da.engines import optuna_sampler, optuna_space  # noqa: E402
-from tuun_da.engines.optuna_sampler import TuunSampler, suggest_policy  # noqa: E402
+from tuun_da.engines.optuna_sampler import SEED_KEY, TuunSampler, suggest_policy  # noqa: E402
 from tuun_da.engines.optuna_space import OptunaSpace  # noqa: E402
 from tuun_da.errors import ConfigError, SearchSpaceError  # noqa: E402
 from tuun_da.search.optimizer import Optimizer  # noqa: E402
@@ -203,6 +203,16 @@ def test_a_seed_of_none_is_drawn_once_for_a_study(tmp_path):
         study.optimize(hill, n_trials=1)
         seeds.append(sampler._seed(study))
     assert seeds[0] == seeds[1] != seeds[2]
+
+
+def test_a_study_of_the_same_name_in_another_storage_has_a_seed_of_its_own(tmp_path):
+    sampler, seeds = TuunSampler(n_initial=3), []
+    for name in ("one", "two"):
+        study = optuna.create_study(study_name="same", storage=f"sqlite:///{tmp_path}/{name}.db", sampler=sampler)
+        study.optimize(hill, n_trials=1)
+        seeds.append(study._storage.get_study_system_attrs(study._study_id)[SEED_KEY])
+        assert sampler._seed(study) == TuunSampler()._seed(study) == seeds[-1]  # as where it is resumed
+    assert seeds[0] != seeds[1]
 
 
 @pytest.mark.e2e

@@ -264,6 +264,24 @@ def test_a_trial_that_failed_and_is_run_again_after_a_restore_counts(half_done):
     assert [t.value for t in trials_of(one) if t.details["ray_trial"] == "failed"] == [0.7]
 
 
+def test_a_trial_that_failed_and_is_begun_anew_by_another_name_counts(half_done):
+    """Tune's restart_errored; its results are flat, and say what the trial runs."""
+    _, path = half_done
+    one = TuunSearcher()
+    one.restore(path)
+    [failed] = [trial for trial in trials_of(one) if trial.state is TrialState.FAILED]
+    runs = {f"config/{name}": value for name, value in failed.parameters.items()}
+    for epoch in (1, 2):
+        one.on_trial_result("another", {"score": epoch / 4, "training_iteration": epoch, **runs})
+    one.on_trial_complete("another", {"score": 0.7, "training_iteration": 3, **runs})
+    [trial] = [trial for trial in trials_of(one) if trial.parameters == failed.parameters]
+    assert (trial.id, trial.state, trial.value) == (failed.id, TrialState.SUCCEEDED, 0.7)
+    assert trial.curve == (0.25, 0.5, 0.7)
+    n_trials = len(trials_of(one))
+    one.on_trial_complete("a third", {"score": 0.8, "training_iteration": 3, **runs})
+    assert len(trials_of(one)) == n_trials
+
+
 def test_what_is_saved_is_a_journal(half_done):
     one, path = half_done
     content = read_journal(path)

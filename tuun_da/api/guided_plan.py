@@ -114,7 +114,10 @@ class GuidedRequest:
     def experiment_folder(self) -> Path:
         """Where all of it lies."""
         if self.folder is not None:
-            return Path(self.folder).expanduser().resolve()
+            try:
+                return Path(self.folder).expanduser().resolve()
+            except RuntimeError as error:  # of a user that there is not
+                raise ConfigError(f"folder {self.folder} for the search cannot be used: {error}") from None
         config = self.data_config()
         name = Path(config.path).stem if ":" in config.data else config.data
         return (Path(FOLDER) / (name or "images")).resolve()
@@ -200,6 +203,8 @@ class GuidedPlan:
         asked = request.given() | {"data": data_spec(request.data)}
         if "space" in asked:
             asked["space"] = space_of(request)
+        if asked.get("device") == "auto":  # it was left to the plan, which has found one
+            del asked["device"]
         for name, value in asked.items():
             if value != decided[name]:
                 shown = "another one" if name == "space" else f"{decided[name]!r}, and {value!r} is asked for"

@@ -110,14 +110,17 @@ def _train(call: GuidedCall, plan: GuidedPlan | None) -> tuple[JournalContent, G
     call.say("Starting ...")
     with contextlib.ExitStack() as stack:
         if call.request.engine == "ray":
-            from tuun_da.engines.ray_search import machine_and_pool
+            from tuun_da.engines.ray_search import check_can_confirm, machine_and_pool
 
             machine, ray_pool = machine_and_pool(
                 call.request.device or "auto" if plan is None else plan.device,
                 call.request.workers if plan is None else plan.search.n_workers,
                 address=call.request.address,
+                goes_on=plan is not None,
             )
             pool: TaskPool = stack.enter_context(ray_pool)
+            if call.request.confirm if plan is None else plan.search.confirm:
+                check_can_confirm(machine.device)  # now, not after hours
         else:
             if plan is None:
                 machine = Machine.found(call.request.device or "auto", call.request.workers)

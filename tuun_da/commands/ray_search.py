@@ -11,10 +11,11 @@ from tuun_da.commands.confirm import confirm_journal
 from tuun_da.commands.nni_search import searched_model, with_defaults
 from tuun_da.commands.options import EXIT_INTERRUPTED, baselines_of, check_output
 from tuun_da.engines.experiment_files import confirmation_path
-from tuun_da.errors import ConfigError
+from tuun_da.errors import ConfigError, ExperimentError
 from tuun_da.search.history import JournalContent, Trial
 
 FOLDER = "tuun_da_search"
+OF_CONFIRMATION = ("seeds", "workers", "device", "model", "data_dir", "baselines", "candidates")
 
 
 def ray_search(options: argparse.Namespace) -> int:
@@ -23,23 +24,26 @@ def ray_search(options: argparse.Namespace) -> int:
     The journal lies in the experiment's folder; the same call again goes on where it stopped.
     """
     from tuun_da.engines.nni_config import read_config
+    from tuun_da.engines.planned_config import plan_of
     from tuun_da.engines.progress_bar import ProgressBar
 
     config = read_config(options.config)
     for name in ("port", "listen_all"):
         if getattr(options, name) not in (None, False):
             raise ConfigError(f"--{name.replace('_', '-')} does not go with --engine ray")
-    folder = Path(options.folder or Path(FOLDER) / config.path.stem).expanduser().resolve()
+    for name in OF_CONFIRMATION:
+        if getattr(options, name) is not None and not options.confirm:
+            raise ConfigError(f"--{name.replace('_', '-')} is that of a confirmation here, so it goes with --confirm")
+    plan_of(config)  # a mistake is said before anything is made
+    folder = _folder_of(options.folder or Path(FOLDER) / config.path.stem)
     options = with_defaults(options, output=str(folder / "best_policy.json"))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--folder {folder} cannot be made: {error.strerror}") from None
     check_output(options.output)
     if options.confirm:
         from tuun_da.engines.confirm import check_request
+        from tuun_da.training.checks import check_device
 
         check_request(baselines_of(options), options.seeds, options.workers, options.candidates)
+        check_device(options.device)
         check_output(confirmation_path(options.output))
     from tuun_da.api.python_search import show_progress
     from tuun_da.engines.ray_search import run_config
@@ -55,6 +59,8 @@ def ray_search(options: argparse.Namespace) -> int:
         content, interrupted = run_config(config, journal, address=options.address, on_trial=heard)
     if interrupted:
         print(f"\nInterrupted after {len(content.trials)} of {n_trials} trials, which are kept; the same call goes on.")
+        with contextlib.suppress(ExperimentError):  # no trial has come to a score
+            write_recommended(content, folder.name, options.output)
         return EXIT_INTERRUPTED
     exported = write_recommended(content, folder.name, options.output)
     if options.confirm and exported:
@@ -70,3 +76,15 @@ def ray_search(options: argparse.Namespace) -> int:
             experiment=folder.name,
         )
     return 0
+
+
+def _folder_of(given: str | Path) -> Path:
+    """The experiment's folder, made unless it is there. Raises ConfigError, also for that of a search with --data."""
+    try:
+        folder = Path(given).expanduser().resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: the home of a user that there is not
+        raise ConfigError(f"--folder {given} cannot be made: {getattr(error, 'strerror', None) or error}") from None
+    if (folder / "plan.json").exists():
+        raise ConfigError(f"folder {folder} has a search with --data; give this one a --folder of its own")
+    return folder

@@ -23,6 +23,7 @@ from typing import Any
 import psutil
 
 from tuun_da.engines.loopback import loopback_node_options
+from tuun_da.engines.manager_log import last_errors
 from tuun_da.engines.nni_config import NniConfig
 from tuun_da.engines.nni_tuner import ERROR_NAME, JOURNAL_NAME
 from tuun_da.engines.process_storm import StormWatch
@@ -233,6 +234,9 @@ class NniExperiment:
         return f"The logs in {self.folder / 'log'} are empty"
 
     def _manager_log(self) -> str:
+        errors = last_errors(self.folder / "log" / "nnimanager.log")
+        if errors:
+            return f"What went wrong last, of its log in {self.folder / 'log'}:\n{errors}"
         text = _tail(self.folder / "log" / "nnictl_stderr.log") or _tail(self.folder / "log" / "nnimanager.log")
         return f"The end of its log in {self.folder / 'log'}:\n{text}"
 

@@ -93,7 +93,6 @@ class TuunSampler(BaseSampler):  # type: ignore[misc]  # optuna is optional, so 
         )
         self._known = read_known(probe, self._settings.initial, self._settings.warm_start)
         prepare_surrogate(surrogate)
-        self._shared_seed: tuple[str, int] | None = None  # study's name, seed
         self._fresh: tuple[str, Optimizer] | None = None  # space and seed as text, an optimizer without trials
 
     def reseed_rng(self) -> None:
@@ -162,13 +161,12 @@ class TuunSampler(BaseSampler):  # type: ignore[misc]  # optuna is optional, so 
         """The sampler's own, or that of the study, drawn by whoever asks first."""
         if self._settings.seed is not None:
             return self._settings.seed
-        if self._shared_seed is None or self._shared_seed[0] != study.study_name:
-            kept = study._storage.get_study_system_attrs(study._study_id).get(SEED_KEY)
-            if not isinstance(kept, int):
-                kept = secrets.randbits(32)
-                study._storage.set_study_system_attr(study._study_id, SEED_KEY, kept)
-            self._shared_seed = study.study_name, kept
-        return self._shared_seed[1]
+        kept = study._storage.get_study_system_attrs(study._study_id).get(SEED_KEY)
+        if not isinstance(kept, int):
+            study._storage.set_study_system_attr(study._study_id, SEED_KEY, secrets.randbits(32))
+            # once more, as another process may have drawn one, too
+            kept = study._storage.get_study_system_attrs(study._study_id)[SEED_KEY]
+        return int(kept)
 
     def _optimizer(self, space: OptunaSpace, seed: int) -> Optimizer:
         """One without trials. Learning from earlier experiments takes a while, so that is done once for a space."""

@@ -20,6 +20,7 @@ from tuun_da.training.options import (
 )
 
 TRIAL_SCRIPT = Path(tuun_da.__file__).parent / "starter" / "trials" / "train.py"
+OF_NNI_ALONE = ("assessor", "maxExperimentDuration", "maxTrialDuration")
 PYTHON = re.compile(r"python(3(\.[0-9]+)?)?")
 
 
@@ -32,10 +33,17 @@ def plan_of(config: NniConfig) -> TrialPlan:
     """What the trials of the configuration do.
 
     Raises ConfigError unless the trial command is train.py as it is in the package, with options that it takes, and for
-    an assessor, which would have no effect.
+    what would have no effect: an assessor, time limits, another platform than the local one.
     """
-    if config.content.get("assessor"):
-        raise ConfigError(f"{config.path}: assessor: trials that run without NNI have none; leave it out")
+    for key in OF_NNI_ALONE:
+        if config.content.get(key):
+            raise ConfigError(f"{config.path}: {key}: trials that run without NNI have none; leave it out")
+    platform = config.content["trainingService"].get("platform")
+    if platform != "local":
+        raise ConfigError(
+            f"{config.path}: trainingService.platform: must be local without NNI, whatever runs the trials; got "
+            f"{platform!r}"
+        )
     command = str(config.content["trialCommand"])
     try:
         program, *arguments = shlex.split(command)

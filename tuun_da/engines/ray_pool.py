@@ -9,7 +9,9 @@ import logging
 import math
 import os
 import pickle
+import re
 import shutil
+import socket
 import sys
 import tempfile
 import time
@@ -35,6 +37,10 @@ DO_AGAIN = 1
 NO_MACHINE_SECONDS = 300.0
 """For how long a cluster may have no machine for a task before it is given up: it may be starting one."""
 POLL_SECONDS = 1.0
+ANSWER_SECONDS = 10.0
+"""In which something must take a connection at the address of a cluster. Ray itself would try for many minutes."""
+REMOVE_SECONDS = 5.0
+"""For how long the last of Ray's processes may still write into its folder."""
 STORE_BYTES = 100 * 2**20  # of the object store of a cluster of our own; tasks and results are small
 
 
@@ -87,7 +93,7 @@ class RayPool:
     @property
     def n_workers(self) -> int:
         """Tasks at a time, at least 1."""
-        return max(self._wanted or self._room(), 1)
+        return max(self._wanted or self.room, 1)
 
     @property
     def on_gpu(self) -> bool:
@@ -98,7 +104,7 @@ class RayPool:
         """See TaskPool. Raises ExperimentError where no machine of the cluster can do a task any more."""
         lonely_since: float | None = None
         while True:
-            room = self._room()
+            room = self.room
             # At least one, which waits in Ray where there is no room: a cluster may grow by what waits.
             places = max(self._wanted or room, 1)
             while len(self._pending) < places and (given := next_task()) is not None:
@@ -140,7 +146,7 @@ class RayPool:
         finally:
             self._pending = {}
             if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
+                _remove(self._folder)
                 self._folder = None
 
     def __enter__(self) -> RayPool:
@@ -165,11 +171,14 @@ class RayPool:
             )
             return
         try:
+            _check_answers(address)
             ray.init(address, **common)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ConfigError(f"the Ray cluster at {address} cannot be reached: {_first_line(error)}") from None
+        except (OSError, ValueError, RuntimeError) as error:
+            where = address or repr("")
+            raise ConfigError(f"the Ray cluster at {where} cannot be reached: {_first_line(error)}") from None
 
-    def _room(self) -> int:
+    @property
+    def room(self) -> int:
         """How many tasks the machines that are alive can do at a time."""
         room = 0
         for node in ray.nodes():
@@ -227,6 +236,30 @@ def _do(task: bytes, folder: str, path: list[str]) -> Any:
         os.chdir(folder)
     sys.path.extend(entry for entry in path if entry not in sys.path)
     return pickle.loads(task)()
+
+
+def _check_answers(address: str) -> None:
+    """Raise ValueError for a port that is none, OSError where nothing takes a connection at HOST:PORT.
+
+    Other addresses ("auto", and those that Ray refuses by itself) are left to Ray.
+    """
+    found = re.fullmatch(r"(?:ray://)?(\[[^]]+\]|[^:/]+):([0-9]+)", address)
+    if found is None:
+        return
+    port = int(found[2])
+    if not 0 < port < 2**16:
+        raise ValueError(f"the port must be one of 1 to 65535, got {found[2]}")
+    socket.create_connection((found[1].strip("[]"), port), timeout=ANSWER_SECONDS).close()
+
+
+def _remove(folder: str) -> None:
+    """Remove what Ray wrote, while the last of its processes may still be writing."""
+    ends = time.monotonic() + REMOVE_SECONDS
+    while True:
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.exists(folder) or time.monotonic() > ends:
+            return
+        time.sleep(0.1)
 
 
 def _first_line(error: BaseException) -> str:

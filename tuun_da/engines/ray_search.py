@@ -109,8 +109,28 @@ def pool_for(plan: TrialPlan, *, address: str | None = None, n_workers: int = 0)
     )
 
 
-def machine_and_pool(device: str, n_workers: int | None, *, address: str | None = None) -> tuple[Machine, RayPool]:
-    """The cluster as a plan sees it, and its workers. Raises ConfigError as ``pool_for`` does."""
+def machine_and_pool(
+    device: str, n_workers: int | None, *, address: str | None = None, goes_on: bool = False
+) -> tuple[Machine, RayPool]:
+    """The cluster as a plan sees it, and its workers. Raises ConfigError as ``pool_for`` does.
+
+    Raises ConfigError also for more workers than there is room for, since a plan would count on them; not where a
+    search goes on with what was planned, and a machine is missing.
+    """
     pool = pool_for(TrialPlan(device=device), address=address, n_workers=n_workers or 0)
+    if n_workers is not None and not goes_on and n_workers > (room := pool.room):
+        pool.close()
+        raise ConfigError(f"workers must be at most the {room} that the Ray cluster has room for; got {n_workers}")
     n_gpus = pool.n_workers if pool.on_gpu else 0  # a task has one of its own
     return Machine("cuda" if pool.on_gpu else "cpu", n_gpus, pool.n_workers, pool.cores, 1), pool
+
+
+def check_can_confirm(device: str) -> None:
+    """Raise ConfigError for a ``device`` that this machine, which trains the confirmation, has not."""
+    try:
+        Machine.found(device, None)
+    except ConfigError as error:
+        raise ConfigError(
+            f"the confirmation trains on this machine, not on the Ray cluster, and {error}; say --no-confirm, and "
+            "later tuun-da confirm on a machine that has one"
+        ) from None

@@ -23,7 +23,7 @@ from tuun_da.engines.echo import Echo
 from tuun_da.engines.ray_space import RaySpace
 from tuun_da.engines.study import NO_RESULT, Study
 from tuun_da.engines.tuner_settings import TunerSettings
-from tuun_da.errors import ConfigError, JournalError
+from tuun_da.errors import ConfigError, JournalError, SearchSpaceError
 from tuun_da.search.domains import finite_number
 from tuun_da.search.history import Journal, JournalContent, TrialState, is_finite_number, read_journal
 from tuun_da.search.journal_copy import write_journal
@@ -36,6 +36,7 @@ RAY = "ray"
 """The key of the journal's settings under which ``save`` keeps what only Ray needs."""
 MODES = {"max": "maximize", "min": "minimize"}
 ITERATION = "training_iteration"
+CONFIG = "config/"
 
 
 class TuunSearcher(Searcher):  # type: ignore[misc]  # ray is optional, so mypy does not follow it
@@ -132,13 +133,13 @@ class TuunSearcher(Searcher):  # type: ignore[misc]  # ray is optional, so mypy 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """What a running trial has reached."""
         metric = self._metric or ""
-        if trial_id in self._numbers and metric in result:
+        if self._is_known(trial_id, result) and metric in result:
             reported = self._reported.setdefault(trial_id, {})
             reported[self._place(trial_id, result)] = finite_number(result[metric])
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """A trial ended: whole, before its time, or by an error."""
-        if trial_id not in self._numbers:
+        if not self._is_known(trial_id, result):
             _logger.warning("trial %s was not suggested here; its end is passed over", trial_id)
             return
         parameters = self._parameters(trial_id)
@@ -243,6 +244,25 @@ class TuunSearcher(Searcher):  # type: ignore[misc]  # ray is optional, so mypy 
     def _ray_space(self) -> RaySpace:
         assert self._space is not None  # there is a study
         return self._space
+
+    def _is_known(self, trial_id: str, result: Mapping[str, Any] | None) -> bool:
+        """Whether the trial was suggested here.
+
+        A trial that failed and that Tune begins anew (``restart_errored``) has another name then; what it runs, its
+        results say, flattened: {"config/x": 0.5}.
+        """
+        if trial_id in self._numbers or self._study is None:
+            return trial_id in self._numbers
+        config = {name[len(CONFIG) :]: value for name, value in (result or {}).items() if name.startswith(CONFIG)}
+        try:
+            params = self._ray_space().to_nni(config)
+        except SearchSpaceError:
+            return False
+        for trial in self._study.journal.content.trials:
+            if trial.error == NO_RESULT and dict(trial.parameters) == params:
+                self._numbers[trial_id] = trial.id
+                return True
+        return False
 
     def _parameters(self, trial_id: str) -> Mapping[str, Any]:
         """What was suggested for the trial, in NNI's words."""
