@@ -227,7 +227,7 @@ def test_a_confirmation_after_trials_on_a_cluster_has_no_more_workers_than_this_
         def run(self, next_task, on_end):
             WorkerPool.run(self, next_task, on_end)
 
-    def cluster(device, n_workers, *, address=None):
+    def cluster(device, n_workers, *, address=None, goes_on=False):
         return Machine("cpu", 0, 64, 1, 1), contextlib.nullcontext(Pool())
 
     monkeypatch.setattr("tuun_da.engines.ray_search.machine_and_pool", cluster)

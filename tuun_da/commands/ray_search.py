@@ -15,7 +15,6 @@ from tuun_da.errors import ConfigError, ExperimentError
 from tuun_da.search.history import JournalContent, Trial
 
 FOLDER = "tuun_da_search"
-OF_CONFIRMATION = ("seeds", "workers", "device", "model", "data_dir", "baselines", "candidates")
 
 
 def ray_search(options: argparse.Namespace) -> int:
@@ -31,9 +30,6 @@ def ray_search(options: argparse.Namespace) -> int:
     for name in ("port", "listen_all"):
         if getattr(options, name) not in (None, False):
             raise ConfigError(f"--{name.replace('_', '-')} does not go with --engine ray")
-    for name in OF_CONFIRMATION:
-        if getattr(options, name) is not None and not options.confirm:
-            raise ConfigError(f"--{name.replace('_', '-')} is that of a confirmation here, so it goes with --confirm")
     plan_of(config)  # a mistake is said before anything is made
     folder = _folder_of(options.folder or Path(FOLDER) / config.path.stem)
     options = with_defaults(options, output=str(folder / "best_policy.json"))
