@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuun_da.engines.experiment_files import confirmation_path
+from tuun_da.engines.experiment_files import POLICY_NAME, confirmation_path
 from tuun_da.errors import TuunDaError
 
 if TYPE_CHECKING:
     from tuun_da.engines.export import Recommendation
     from tuun_da.search.history import JournalContent
-
-POLICY_NAME = "best_policy.json"  # as tuun-da search and tuun-da best write it
 
 
 def policy_places(journal: Path | None, *beside: Path) -> tuple[Path, ...]:

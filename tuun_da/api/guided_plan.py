@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from tuun_da.api.python_search import FOLDER
 from tuun_da.data_files import parse_object, read_text, write_text
+from tuun_da.engines.experiment_files import FOLDER, POLICY_NAME
 from tuun_da.engines.local_trial import TrialPlan
 from tuun_da.engines.time_plan import SearchPlan, Wishes
 from tuun_da.errors import ConfigError
@@ -236,7 +236,7 @@ class ExperimentFolder:
         self.baselines = folder / "baselines.json"
         self.probe = folder / "probe.json"
         self.journal = folder / "journal.jsonl"
-        self.policy = folder / "best_policy.json"
+        self.policy = folder / POLICY_NAME
         self.confirmation = folder / "best_policy.confirmation.json"
         self.report = folder / "report.html"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tuun_da.api.search_result import SearchResult
+from tuun_da.engines.experiment_files import FOLDER
 from tuun_da.engines.local import run_search
 from tuun_da.engines.local_trial import TrialPlan
 from tuun_da.engines.progress_bar import ProgressBar
@@ -21,7 +22,6 @@ from tuun_da.errors import ConfigError
 from tuun_da.search.history import JournalContent, Trial, TrialState
 
 AUTO = "auto"
-FOLDER = "tuun_da_search"
 """In the working directory: the journals of searches that were given no other place."""
 
 Result = TypeVar("Result", bound=SearchResult)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuun_da.commands.options import EXPERIMENT_HELP, add_command, check_output, check_replaceable, is_policy_file
+from tuun_da.engines.experiment_files import POLICY_NAME
 from tuun_da.plain_text import printable
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def add_parser(commands: Subparsers) -> None:
     )
     parser.add_argument("experiment", metavar="EXPERIMENT", help=EXPERIMENT_HELP)
     parser.add_argument(
-        "-o", "--output", default="best_policy.json", metavar="FILE", help="policy file (default: %(default)s)"
+        "-o", "--output", default=POLICY_NAME, metavar="FILE", help="policy file (default: %(default)s)"
     )
 
 

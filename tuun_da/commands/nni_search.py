@@ -11,10 +11,8 @@ from pathlib import Path
 from tuun_da.commands.best import write_recommended
 from tuun_da.commands.confirm import confirm_journal
 from tuun_da.commands.options import EXIT_INTERRUPTED, add_confirm_options, baselines_of, check_output
-from tuun_da.engines.experiment_files import confirmation_path
+from tuun_da.engines.experiment_files import POLICY_NAME, confirmation_path
 from tuun_da.errors import ConfigError, ExperimentError
-
-POLICY_NAME = "best_policy.json"
 
 
 def nni_search(options: argparse.Namespace) -> int:

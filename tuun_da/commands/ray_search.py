@@ -10,11 +10,9 @@ from tuun_da.commands.best import write_recommended
 from tuun_da.commands.confirm import confirm_journal
 from tuun_da.commands.nni_search import searched_model, with_defaults
 from tuun_da.commands.options import EXIT_INTERRUPTED, baselines_of, check_output
-from tuun_da.engines.experiment_files import confirmation_path
+from tuun_da.engines.experiment_files import FOLDER, POLICY_NAME, confirmation_path
 from tuun_da.errors import ConfigError, ExperimentError
 from tuun_da.search.history import JournalContent, Trial
-
-FOLDER = "tuun_da_search"
 
 
 def ray_search(options: argparse.Namespace) -> int:
@@ -32,7 +30,7 @@ def ray_search(options: argparse.Namespace) -> int:
             raise ConfigError(f"--{name.replace('_', '-')} does not go with --engine ray")
     plan_of(config)  # a mistake is said before anything is made
     folder = _folder_of(options.folder or Path(FOLDER) / config.path.stem)
-    options = with_defaults(options, output=str(folder / "best_policy.json"))
+    options = with_defaults(options, output=str(folder / POLICY_NAME))
     check_output(options.output)
     if options.confirm:
         from tuun_da.engines.confirm import check_request

@@ -6,6 +6,11 @@ from pathlib import Path
 
 from tuun_da.errors import ConfigError
 
+FOLDER = "tuun_da_search"
+"""In the working folder: where searches without NNI keep what they do."""
+POLICY_NAME = "best_policy.json"
+"""The policy file of an experiment, unless told otherwise."""
+
 
 def find_journal(name: str) -> Path:
     """The journal of an experiment: an NNI id, a folder, or the file itself. Raises ConfigError."""

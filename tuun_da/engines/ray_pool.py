@@ -15,7 +15,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -26,7 +26,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from tuun_da.engines.task_pool import Ended, NextTask, Task
+from tuun_da.engines.task_pool import Ended, NextTask, Task, TaskPool
 from tuun_da.errors import ConfigError, ExperimentError
 from tuun_da.training.checks import checked_integer
 
@@ -51,7 +51,7 @@ class _Running:
     again: int = 0
 
 
-class RayPool:
+class RayPool(TaskPool):
     """A pool (task_pool.py) of Ray workers. ``close`` ends what runs, and Ray itself if this started it.
 
     ``address``: of a running cluster, "auto" for the one on this machine; None starts Ray on this machine, without a
@@ -114,26 +114,10 @@ class RayPool:
             lonely_since = None if room > 0 else self._check_lonely(lonely_since)
             self._collect(on_end)
 
-    def run_all(self, tasks: Mapping[Any, Task], on_end: Callable[[Ended], bool] = lambda ended: True) -> None:
-        """Do these ``tasks``, by their keys, in that order."""
-        waiting = iter(tasks.items())
-        self.run(lambda: next(waiting, None), on_end)
-
     def begin_everywhere(self, task: Task) -> None:
         """Begin ``task`` as often as there are workers; ``ends`` waits for them."""
         for number in range(self.n_workers):
             self._submit(_Running(number, task))
-
-    def ends(self) -> list[Ended]:
-        """The ends of the tasks that are under way, waited for."""
-        found: list[Ended] = []
-
-        def note(ended: Ended) -> bool:
-            found.append(ended)
-            return True
-
-        self.run(lambda: None, note)
-        return found
 
     def close(self) -> None:
         """End what runs; disconnect; end Ray where this pool started it, and remove what it wrote."""

@@ -37,14 +37,22 @@ class TaskPool(Protocol):
         """
         ...
 
-    def run_all(self, tasks: Mapping[Any, Task], on_end: Callable[[Ended], bool] = ...) -> None:
-        """Do these ``tasks``, by their keys, in that order."""
-        ...
-
     def begin_everywhere(self, task: Task) -> None:
         """Have every worker begin ``task``, none of which may be at work; ``ends`` waits for them."""
         ...
 
+    def run_all(self, tasks: Mapping[Any, Task], on_end: Callable[[Ended], bool] = lambda ended: True) -> None:
+        """Do these ``tasks``, by their keys, in that order."""
+        waiting = iter(tasks.items())
+        self.run(lambda: next(waiting, None), on_end)
+
     def ends(self) -> list[Ended]:
         """The ends of the tasks that are under way, waited for."""
-        ...
+        found: list[Ended] = []
+
+        def note(ended: Ended) -> bool:
+            found.append(ended)
+            return True
+
+        self.run(lambda: None, note)
+        return found

@@ -140,7 +140,6 @@ class SearchPlan:
     confirm: bool
     seeds: int
     training_seconds: float
-    confirmed_seconds: float
     seconds: Mapping[str, float] = field(default_factory=dict)
     worth: float = 0.0
 
@@ -276,7 +275,6 @@ def plans(
                             confirm=wishes.confirm,
                             seeds=wishes.seeds,
                             training_seconds=training,
-                            confirmed_seconds=confirmed,
                             seconds={
                                 "start": spent_seconds,
                                 **{name: SAFETY * seconds for name, seconds in to_come.items()},

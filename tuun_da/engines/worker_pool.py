@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any
 
 from tuun_da.engines.local_worker import Worker, cause_of_death
-from tuun_da.engines.task_pool import Ended, NextTask, Task
+from tuun_da.engines.task_pool import Ended, NextTask, Task, TaskPool
 
 LOOK_SECONDS = 1.0  # between two looks at workers that say nothing
 
 
-class WorkerPool:
+class WorkerPool(TaskPool):
     """Up to ``n_workers`` processes, started when they are first needed. ``close`` ends them, whatever they do.
 
     A process that has had its task for more than ``task_seconds`` (its start included; None: no limit) is ended.
     """
 
     def __init__(self, n_workers: int, *, task_seconds: float | None = None) -> None:
-        self.n_workers = n_workers
+        self._n_workers = n_workers
         self._task_seconds = task_seconds
         self._idle: list[Worker] = []
         self._busy: dict[Worker, Any] = {}
+
+    @property
+    def n_workers(self) -> int:
+        """Processes at a time."""
+        return self._n_workers
 
     def run(self, next_task: NextTask, on_end: Callable[[Ended], bool]) -> None:
         """Do the tasks that ``next_task`` gives, each with a key, until it gives None and all have ended.
@@ -62,28 +67,12 @@ class WorkerPool:
                 elif answered:
                     worker.end()
 
-    def run_all(self, tasks: Mapping[Any, Task], on_end: Callable[[Ended], bool] = lambda ended: True) -> None:
-        """Do these ``tasks``, by their keys, in that order."""
-        waiting = iter(tasks.items())
-        self.run(lambda: next(waiting, None), on_end)
-
     def begin_everywhere(self, task: Task) -> None:
         """Have every worker begin ``task``, none of which may be at work; ``ends`` waits for them."""
         for number in range(self.n_workers):
             worker = self._idle.pop() if self._idle else Worker()
             self._busy[worker] = number
             worker.begin(task)
-
-    def ends(self) -> list[Ended]:
-        """The ends of the tasks that are under way, waited for."""
-        found: list[Ended] = []
-
-        def note(ended: Ended) -> bool:
-            found.append(ended)
-            return True
-
-        self.run(lambda: None, note)
-        return found
 
     def close(self) -> None:
         """End all processes."""
