@@ -68,6 +68,22 @@ def test_the_weights_give_the_scores_that_were_told(run):
     assert "100 train, 50 validation, 898 test images of 10 classes" in output
 
 
+def test_each_reading_of_the_test_split_is_on_record_and_a_second_one_warns(run, caplog):
+    run(*SMALL, "--policy", "none")
+    assert not Path("test_readings.jsonl").exists()
+    run(*SMALL, "--policy", "none", "--test", "-o", "a.pt")
+    assert caplog.messages == []
+    run(*SMALL, "--policy", "etp", "--test", "-o", "b.pt")
+    [warning] = caplog.messages
+    assert "the test images were read before" in warning
+    assert "this is reading 2" in warning
+    Path("test_readings.jsonl").write_text("mine\n")
+    code, _, errors = run(*SMALL, "--policy", "none", "--test", "-o", "c.pt")
+    assert code == EXIT_MISTAKE
+    assert "test_readings.jsonl" in errors
+    assert not Path("c.pt").exists()
+
+
 def test_the_test_split_is_not_read_unless_asked_for(run, monkeypatch):
     from tuun_da.training import loop
 

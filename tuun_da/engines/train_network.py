@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuun_da import __version__
 from tuun_da.data_files import write_atomically
+from tuun_da.engines.readings import check_readings, record_reading
 from tuun_da.engines.searched_settings import settings_of
 from tuun_da.errors import ConfigError
 from tuun_da.policy_format import PolicyRecord
@@ -100,8 +102,9 @@ def train_network(
     """Train one network, and write its weights to ``output`` and its curve and scores beside it.
 
     Interrupted, it leaves its state in ``checkpoint_path(output)``, from which the same call goes on. The weights are
-    those after the last epoch. The test split is read with ``evaluate_test`` only, once, at the end. Raises DataError,
-    ConfigError, TrainingError, OSError.
+    those after the last epoch. The test split is read with ``evaluate_test`` only, once, at the end; that is noted in
+    the folder of ``output``, and a second reading warns. Raises DataError, ConfigError, TrainingError, OSError, and
+    JournalError where that record is damaged or not ours.
     """
     from tuun_da.augment.named import build_transform
     from tuun_da.training.datasets import load_splits
@@ -120,6 +123,8 @@ def train_network(
         epochs.append(report)
         on_epoch(report)
 
+    if evaluate_test:
+        check_readings(output.parent)  # now, not after hours
     with pick_device(device, trials_per_gpu=trials_per_gpu) as chosen:
         result = train(
             train_config,
@@ -151,6 +156,10 @@ def train_network(
         "ended": time.time(),
         "tuun_da": __version__,
     }
+    if evaluate_test:
+        said = json.dumps([about["settings"], about["augmentation"], about["ended"]])
+        reading = hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
+        record_reading(output.parent, data_config, reading, {"network": output.name}, read_now=True)
     save_network(output, states[0], train_config.model, splits, about)
     seconds = sum(report.seconds for report in epochs)
     report = {"format": FORMAT, "version": 1, "seconds": seconds, "epochs": [asdict(e) for e in epochs], **about}
